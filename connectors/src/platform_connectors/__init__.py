@@ -1,0 +1,1 @@
+"""Connectors to outside providers, found by platform_core through entry points."""

@@ -1,0 +1,1 @@
+"""wmctl and what it needs to run the platform on one machine."""

@@ -1,0 +1,1 @@
+"""Jobs, signed webhooks, messages, payment claims and audit: one database per customer."""

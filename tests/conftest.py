@@ -1,0 +1,41 @@
+"""Fixtures every test folder uses: one throw-away PostgreSQL per session, one customer database per test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from platform_cli.local import postgres
+from tests.support.databases import Databases, TenantDatabase
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres.Cluster]:
+    """A real PostgreSQL server, empty, durable settings off, gone at the end."""
+    folder = tmp_path_factory.mktemp("cluster")
+    try:
+        with postgres.running(folder, {**postgres.DURABILITY_OFF, "max_connections": "300"}) as found:
+            yield found
+    finally:
+        postgres.destroy(folder)
+
+
+@pytest.fixture(scope="session")
+def databases(cluster: postgres.Cluster) -> Databases:
+    """Makes customer databases from a template built once."""
+    return Databases(cluster)
+
+
+@pytest.fixture
+def tenant_db(databases: Databases) -> Iterator[TenantDatabase]:
+    """A fresh customer database with its login; dropped afterwards."""
+    with databases.tenant() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of this checkout."""
+    return Path(__file__).resolve().parents[1]
