@@ -113,6 +113,13 @@ class IdempotencyConflict(Refused):
     code = "idempotency_conflict"
 
 
+class JobInterrupted(Refused):
+    """The job lost its right to act: its lease ended, its time is over or its worker was replaced."""
+
+    code = "job_interrupted"
+    retryable = True
+
+
 class SignatureRejected(Refused):
     """The webhook's signature is not valid."""
 
@@ -227,6 +234,12 @@ class RecipientRefused(PermanentRefusal):
     """The provider will not deliver to this recipient."""
 
     code = "connector_recipient"
+
+
+class RecipientOptedOut(RecipientRefused):
+    """The recipient wants no messages, says the provider; nobody writes to them again."""
+
+    code = "connector_recipient_opted_out"
 
 
 class NeedsReconciliation(ConnectorError):

@@ -36,6 +36,23 @@ def parse_tenant_slug(text: str) -> TenantSlug:
     return TenantSlug(text)
 
 
+_MAX_NUMBER = 2**63 - 1
+
+
+def parse_number(text: str, prefix: str, thing: str) -> int:
+    """The row that a name such as `C12` means; `thing` is what people call it (`a claim`).
+
+    Raises: InvalidInput.
+    """
+    found = re.fullmatch(rf"{prefix}([1-9][0-9]{{0,18}})", text.strip().upper(), re.ASCII)
+    if found is None or int(found[1]) > _MAX_NUMBER:
+        raise InvalidInput(
+            f"{text[:40]!r} is not the number of {thing}",
+            next_step=f"Write {prefix} and digits, such as {prefix}12.",
+        )
+    return int(found[1])
+
+
 @dataclass(frozen=True, slots=True)
 class Money:
     """An amount in a currency. `amount_minor` is in the currency's minor unit (centavo; peso for CLP)."""

@@ -102,8 +102,20 @@ def start(folder: Path, settings: dict[str, str] | None = None) -> bool:
         flags = " ".join(f"-c {name}={value!r}" for name, value in options.items())
         log = home / "data" / "server.log"
         try:
-            _postgres(home, "pg_ctl", "-D", "data", "-w", "-t", str(_START_TIMEOUT_S),
-                      "-l", "data/server.log", "-o", flags, "start")  # fmt: skip
+            _postgres(
+                home,
+                "pg_ctl",
+                "-D",
+                "data",
+                "-w",
+                "-t",
+                str(_START_TIMEOUT_S),
+                "-l",
+                "data/server.log",
+                "-o",
+                flags,
+                "start",
+            )
         except subprocess.CalledProcessError as error:
             raise _start_failure(log) from error
         return True
@@ -154,8 +166,20 @@ def _create(home: Path) -> None:
     staging = home / "data.new"
     shutil.rmtree(staging, ignore_errors=True)
     try:
-        _postgres(home, "initdb", "-D", "data.new", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8",
-                  "--auth=scram-sha-256", "--pwfile=superuser.secret", "--no-instructions")  # fmt: skip
+        _postgres(
+            home,
+            "initdb",
+            "-D",
+            "data.new",
+            "-U",
+            "postgres",
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+            "--auth=scram-sha-256",
+            "--pwfile=superuser.secret",
+            "--no-instructions",
+        )
     except subprocess.CalledProcessError as error:
         raise _failure(error.stdout or "", "cannot be created") from error
     staging.rename(home / "data")
@@ -218,7 +242,7 @@ def _home(folder: Path) -> Path:
         home = Path("/var/tmp") / f"platform-postgres-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"  # noqa: S108 - owned and 0700 below
     if not home.is_dir():
         home.mkdir(parents=True, mode=0o700)
-        _give(home)
+    _give(home)
     return home
 
 

@@ -1,0 +1,17 @@
+-- The cluster's two roles that never log in. Repeating this changes nothing.
+
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'platform_owner') THEN
+        CREATE ROLE platform_owner;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'api_tenant') THEN
+        CREATE ROLE api_tenant;
+    END IF;
+END;
+$$;
+
+-- Owns every object of every customer's database and of the control database.
+ALTER ROLE platform_owner NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS PASSWORD NULL;
+-- Holds the grants; each customer's login is a member.
+ALTER ROLE api_tenant NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS PASSWORD NULL;

@@ -1,0 +1,2041 @@
+-- Why: the first schema of a customer's database. Locks: none that anybody waits for; the database is new.
+
+-- Whose database this is. One row, written by provisioning, read by the customer's own code.
+
+CREATE SCHEMA IF NOT EXISTS tenancy;
+COMMENT ON SCHEMA tenancy IS 'Whose database this is, what that customer decided, and who acts for it.';
+
+CREATE TABLE tenancy.identity (
+    singleton boolean NOT NULL DEFAULT true,
+    tenant_id uuid NOT NULL,
+    slug text NOT NULL,
+    display_name text NOT NULL,
+    timezone text NOT NULL,
+    currency text NOT NULL,
+    provisioned_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT identity_pkey PRIMARY KEY (singleton),
+    CONSTRAINT identity_is_one_row CHECK (singleton),
+    CONSTRAINT identity_slug_is_a_folder_name CHECK (slug ~ '^[a-z][a-z0-9_]{1,39}$'),
+    CONSTRAINT identity_display_name_is_bounded CHECK (length(display_name) BETWEEN 1 AND 200),
+    CONSTRAINT identity_timezone_is_bounded CHECK (length(timezone) BETWEEN 1 AND 60),
+    CONSTRAINT identity_currency_is_a_code CHECK (currency ~ '^[A-Z]{3}$')
+);
+COMMENT ON TABLE tenancy.identity IS 'The customer of this database. The template has no row; a customer has one that never changes.';
+COMMENT ON COLUMN tenancy.identity.timezone IS 'IANA name: the days and hours the customer means.';
+
+GRANT USAGE ON SCHEMA tenancy TO api_tenant;
+GRANT SELECT (singleton, tenant_id, slug, display_name, timezone, currency, provisioned_at)
+    ON tenancy.identity TO api_tenant;
+
+-- What the customer decided (policy, by version) and who acts for it (member).
+
+CREATE SCHEMA IF NOT EXISTS tenancy;
+
+CREATE TABLE tenancy.policy (
+    version integer NOT NULL,
+    content jsonb NOT NULL,
+    sha256 bytea NOT NULL,
+    stored_at timestamptz NOT NULL DEFAULT now(),
+    stored_by text NOT NULL,
+    CONSTRAINT policy_pkey PRIMARY KEY (version),
+    CONSTRAINT policy_version_starts_at_one CHECK (version > 0),
+    CONSTRAINT policy_content_is_an_object CHECK (jsonb_typeof(content) = 'object'),
+    CONSTRAINT policy_sha256_is_sha256 CHECK (octet_length(sha256) = 32),
+    CONSTRAINT policy_stored_by_is_bounded CHECK (length(stored_by) BETWEEN 1 AND 200)
+);
+COMMENT ON TABLE tenancy.policy IS 'Every policy the customer ever ran under; the highest version runs. Rows never change.';
+COMMENT ON CONSTRAINT policy_pkey ON tenancy.policy IS
+    'Two people storing at once reach for the same version: the second is told, nothing is lost unseen.';
+
+CREATE TABLE tenancy.member (
+    handle text NOT NULL,
+    role text NOT NULL,
+    policy_version integer NOT NULL,
+    added_at timestamptz NOT NULL DEFAULT now(),
+    removed_at timestamptz,
+    CONSTRAINT member_pkey PRIMARY KEY (handle),
+    CONSTRAINT member_policy_fkey FOREIGN KEY (policy_version) REFERENCES tenancy.policy (version),
+    CONSTRAINT member_handle_is_a_name CHECK (handle ~ '^[a-z][a-z0-9_.-]{0,39}$'),
+    CONSTRAINT member_role_known CHECK (role IN ('owner', 'ops', 'viewer')),
+    CONSTRAINT member_removed_after_added CHECK (removed_at >= added_at)
+);
+COMMENT ON TABLE tenancy.member IS 'Who acts for the customer, as the policy in force says. A removed member keeps the row.';
+COMMENT ON COLUMN tenancy.member.policy_version IS 'The policy that last set this row.';
+
+-- Deferred: a change of owner is two statements, and only the state at commit matters.
+CREATE FUNCTION tenancy.require_owner() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM tenancy.member WHERE role = 'owner' AND removed_at IS NULL) THEN
+        RAISE EXCEPTION 'The last owner cannot be removed' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NULL;
+END;
+$$;
+REVOKE EXECUTE ON FUNCTION tenancy.require_owner() FROM PUBLIC;
+
+CREATE CONSTRAINT TRIGGER member_has_an_owner
+AFTER INSERT OR UPDATE OR DELETE ON tenancy.member
+DEFERRABLE INITIALLY DEFERRED
+FOR EACH ROW EXECUTE FUNCTION tenancy.require_owner();
+
+GRANT USAGE ON SCHEMA tenancy TO api_tenant;
+GRANT SELECT (version, content, sha256, stored_at, stored_by) ON tenancy.policy TO api_tenant;
+GRANT INSERT (version, content, sha256, stored_by) ON tenancy.policy TO api_tenant;
+GRANT SELECT (handle, role, policy_version, added_at, removed_at) ON tenancy.member TO api_tenant;
+GRANT INSERT (handle, role, policy_version) ON tenancy.member TO api_tenant;
+GRANT UPDATE (role, policy_version, removed_at) ON tenancy.member TO api_tenant;
+
+-- The audit trail: one chain of entries that grows and is otherwise never touched.
+--
+-- An entry is written by audit.append() only. Its hash covers the hash before it, the chain's name, its own
+-- number, its time and the exact text of its body, so an edit, a removed entry, two entries exchanged and a
+-- cut tail are all found by audit.verify (Python), even when a superuser switched the triggers off to do it.
+-- What the chain cannot show is a trail re-hashed from the edit to the end together with its head; the head's
+-- hash therefore also belongs somewhere else.
+
+CREATE SCHEMA audit;
+COMMENT ON SCHEMA audit IS 'Who did what to what: append-only, hash-chained.';
+
+CREATE TABLE audit.head (
+    singleton boolean NOT NULL DEFAULT true,
+    chain text NOT NULL,
+    seq bigint NOT NULL DEFAULT 0,
+    hash bytea NOT NULL DEFAULT decode(repeat('00', 32), 'hex'),
+    CONSTRAINT head_pkey PRIMARY KEY (singleton),
+    CONSTRAINT head_is_one_row CHECK (singleton),
+    CONSTRAINT head_chain_is_a_name CHECK (chain ~ '^[a-z0-9][a-z0-9_:.-]{0,79}$'),
+    CONSTRAINT head_seq_counts_entries CHECK (seq >= 0),
+    CONSTRAINT head_hash_is_sha256 CHECK (octet_length(hash) = 32)
+) WITH (fillfactor = 10); -- rewritten by every entry: room on the page keeps those updates HOT
+COMMENT ON TABLE audit.head IS 'The last entry of the chain; its row lock puts writers in a line.';
+COMMENT ON COLUMN audit.head.chain IS 'Names the trail inside every hash, so entries of two customers cannot be exchanged.';
+
+CREATE TABLE audit.entry (
+    seq bigint NOT NULL,
+    at timestamptz NOT NULL,
+    body text NOT NULL,
+    prev_hash bytea NOT NULL,
+    hash bytea NOT NULL,
+    CONSTRAINT entry_pkey PRIMARY KEY (seq),
+    CONSTRAINT entry_seq_starts_at_one CHECK (seq > 0),
+    CONSTRAINT entry_body_is_bounded CHECK (octet_length(body) BETWEEN 2 AND 16384),
+    CONSTRAINT entry_prev_hash_is_sha256 CHECK (octet_length(prev_hash) = 32),
+    CONSTRAINT entry_hash_is_sha256 CHECK (octet_length(hash) = 32)
+);
+COMMENT ON TABLE audit.entry IS 'One act. Written by audit.append() only.';
+COMMENT ON COLUMN audit.entry.body IS
+    'JSON text exactly as hashed: action, actor{type,id,role}, target{type,id}, result, detail, login.';
+CREATE INDEX entry_by_action ON audit.entry ((body::jsonb ->> 'action'), seq);
+CREATE INDEX entry_by_target ON audit.entry
+    ((body::jsonb #>> '{target,type}'), (body::jsonb #>> '{target,id}'), seq);
+
+-- Statement level, so that a statement which matches no row is refused like any other.
+CREATE FUNCTION audit.refuse_change() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION 'The audit trail is append-only: % on %.% is refused', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME
+        USING ERRCODE = 'insufficient_privilege';
+END;
+$$;
+REVOKE EXECUTE ON FUNCTION audit.refuse_change() FROM PUBLIC;
+
+CREATE TRIGGER entry_never_changes
+BEFORE UPDATE OR DELETE OR TRUNCATE ON audit.entry
+FOR EACH STATEMENT EXECUTE FUNCTION audit.refuse_change();
+CREATE TRIGGER head_never_leaves
+BEFORE DELETE OR TRUNCATE ON audit.head
+FOR EACH STATEMENT EXECUTE FUNCTION audit.refuse_change();
+-- ALWAYS: session_replication_role = replica does not silence them.
+ALTER TABLE audit.entry ENABLE ALWAYS TRIGGER entry_never_changes;
+ALTER TABLE audit.head ENABLE ALWAYS TRIGGER head_never_leaves;
+
+-- The first four parts hold no line feed, so the text has one reading only.
+CREATE FUNCTION audit.digest(prev_hash bytea, chain text, seq bigint, at timestamptz, body text) RETURNS bytea
+LANGUAGE sql STABLE
+AS $$
+    SELECT pg_catalog.sha256(pg_catalog.convert_to(
+        pg_catalog.encode(prev_hash, 'hex')
+        || E'\n' || chain
+        || E'\n' || seq::pg_catalog.text
+        || E'\n' || (EXTRACT(EPOCH FROM at) * 1000000)::pg_catalog.int8::pg_catalog.text
+        || E'\n' || body,
+        'UTF8'))
+$$;
+REVOKE EXECUTE ON FUNCTION audit.digest(bytea, text, bigint, timestamptz, text) FROM PUBLIC;
+
+CREATE FUNCTION audit.append(action text, actor jsonb, target jsonb, result text, detail jsonb) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    last record;
+    written_at timestamptz;
+    written text;
+    written_hash bytea;
+BEGIN
+    IF append.action IS NULL OR append.action !~ '^[a-z][a-z_]*(\.[a-z][a-z_]*)+$' THEN
+        RAISE EXCEPTION 'An audit action is dotted lower-case words' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF append.result IS NULL OR append.result NOT IN ('ok', 'denied', 'error') THEN
+        RAISE EXCEPTION 'An audit result is ok, denied or error' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF (append.actor ->> 'type') IS NULL OR (append.actor ->> 'id') IS NULL
+       OR (append.target ->> 'type') IS NULL OR (append.target ->> 'id') IS NULL THEN
+        RAISE EXCEPTION 'An audit entry names its actor and its target by type and id'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    SELECT head.chain, head.seq, head.hash INTO last FROM audit.head AS head WHERE head.singleton FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'The audit trail has no head' USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    -- The lock above comes first: times then follow the order of the numbers.
+    written_at := clock_timestamp();
+    written := jsonb_build_object(
+        'action', append.action,
+        'actor', append.actor,
+        'target', append.target,
+        'result', append.result,
+        'detail', COALESCE(append.detail, '{}'::jsonb),
+        'login', session_user
+    )::text;
+    written_hash := audit.digest(last.hash, last.chain, last.seq + 1, written_at, written);
+    INSERT INTO audit.entry (seq, at, body, prev_hash, hash)
+    VALUES (last.seq + 1, written_at, written, last.hash, written_hash);
+    UPDATE audit.head SET seq = last.seq + 1, hash = written_hash WHERE singleton;
+    RETURN last.seq + 1;
+END;
+$$;
+COMMENT ON FUNCTION audit.append(text, jsonb, jsonb, text, jsonb) IS
+    'Write one entry and return its number. Holds the head row until the transaction ends.';
+REVOKE EXECUTE ON FUNCTION audit.append(text, jsonb, jsonb, text, jsonb) FROM PUBLIC;
+
+-- A clone of the template starts with this row; provisioning names the chain while the trail is empty.
+INSERT INTO audit.head (chain) VALUES ('unprovisioned');
+
+CREATE FUNCTION audit.start_chain(chain text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    UPDATE audit.head AS head SET chain = start_chain.chain
+    WHERE head.singleton AND (head.seq = 0 OR head.chain = start_chain.chain);
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'The audit trail already has entries under another name'
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION audit.start_chain(text) IS 'Name the chain. Provisioning only; repeating it changes nothing.';
+REVOKE EXECUTE ON FUNCTION audit.start_chain(text) FROM PUBLIC;
+
+GRANT USAGE ON SCHEMA audit TO api_tenant;
+GRANT SELECT (seq, at, body, prev_hash, hash) ON audit.entry TO api_tenant;
+GRANT SELECT (singleton, chain, seq, hash) ON audit.head TO api_tenant;
+GRANT EXECUTE ON FUNCTION audit.append(text, jsonb, jsonb, text, jsonb) TO api_tenant;
+GRANT EXECUTE ON FUNCTION audit.digest(bytea, text, bigint, timestamptz, text) TO api_tenant;
+
+-- The job queue. A job is in exactly one place: jobs.job while it lives, then jobs.done or jobs.dead.
+--
+-- Two rules keep it fast at any size. Nothing a claim changes (lease_id, attempt) is in an index or in an index
+-- predicate, so a claim is a HOT update and writes no index entry. And every statement on jobs.job reaches its
+-- rows through an index: the functions switch off the plans that would walk the table, because the planner
+-- picks them whenever its statistics are older than the backlog.
+--
+-- Locks are taken in one order: a lease, then jobs by ascending id. Times are compared on this clock only.
+
+CREATE SCHEMA jobs;
+COMMENT ON SCHEMA jobs IS 'The queue: live jobs, leases, idempotency keys, history, dead letters.';
+
+CREATE TABLE jobs.job (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    kind text NOT NULL,
+    payload jsonb NOT NULL,
+    key text,
+    entity text,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    run_at timestamptz NOT NULL,
+    lease_id bigint,
+    attempt integer NOT NULL DEFAULT 0,
+    max_attempts integer,
+    suspect boolean NOT NULL DEFAULT false,
+    crashed boolean NOT NULL DEFAULT false,
+    cancel boolean NOT NULL DEFAULT false,
+    errors jsonb NOT NULL DEFAULT '[]',
+    CONSTRAINT job_pkey PRIMARY KEY (id),
+    CONSTRAINT job_kind_is_a_name CHECK (kind ~ '^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$' AND octet_length(kind) <= 80),
+    CONSTRAINT job_payload_is_an_object CHECK (jsonb_typeof(payload) = 'object'),
+    CONSTRAINT job_key_is_bounded CHECK (octet_length(key) BETWEEN 1 AND 300),
+    CONSTRAINT job_entity_is_bounded CHECK (octet_length(entity) BETWEEN 1 AND 200),
+    CONSTRAINT job_run_at_is_a_date CHECK (run_at < '9000-01-01 00:00:00+00'),
+    CONSTRAINT job_attempt_is_counted CHECK (attempt >= 0),
+    CONSTRAINT job_max_attempts_is_bounded CHECK (max_attempts BETWEEN 1 AND 1000),
+    CONSTRAINT job_crashed_is_suspect CHECK (suspect OR NOT crashed),
+    CONSTRAINT job_errors_is_a_list CHECK (jsonb_typeof(errors) = 'array')
+) WITH (
+    fillfactor = 50, -- room for the claimed version on the same page
+    autovacuum_vacuum_scale_factor = 0.01,
+    autovacuum_analyze_scale_factor = 0.02,
+    autovacuum_vacuum_cost_delay = 0
+);
+COMMENT ON TABLE jobs.job IS 'What is to be done, from now on or from run_at. Finished jobs leave.';
+COMMENT ON COLUMN jobs.job.lease_id IS 'Who runs it now: the fencing token of its completion. Not a foreign key: a lease ends first.';
+COMMENT ON COLUMN jobs.job.attempt IS 'Claims so far, counted at the claim so that a job that kills its worker is counted too.';
+COMMENT ON COLUMN jobs.job.max_attempts IS 'Of this job; NULL takes the limit of its kind.';
+COMMENT ON COLUMN jobs.job.suspect IS 'A worker died holding it; it is claimed alone until it ends without killing another.';
+COMMENT ON COLUMN jobs.job.crashed IS 'A worker died while this very job was surely the one that ran.';
+COMMENT ON COLUMN jobs.job.cancel IS 'Nobody wants it any more; it never runs again.';
+COMMENT ON COLUMN jobs.job.errors IS 'Every failed attempt: attempt, at, error.';
+CREATE INDEX job_due ON jobs.job (run_at, id);
+CREATE INDEX job_entity ON jobs.job (entity) WHERE entity IS NOT NULL;
+CREATE INDEX job_suspect ON jobs.job (run_at, id) WHERE suspect; -- set when a lease is buried, never by a claim
+
+CREATE TABLE jobs.lease (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    worker text NOT NULL,
+    opened_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    expires_at timestamptz NOT NULL,
+    holding bigint[] NOT NULL DEFAULT '{}',
+    started bigint[] NOT NULL DEFAULT '{}',
+    CONSTRAINT lease_pkey PRIMARY KEY (id),
+    CONSTRAINT lease_worker_is_bounded CHECK (octet_length(worker) BETWEEN 1 AND 200)
+) WITH (fillfactor = 30, autovacuum_vacuum_cost_delay = 0);
+COMMENT ON TABLE jobs.lease IS
+    'One row a worker run. A lease that is not here is dead: it is deleted when closed or buried, and never revived.';
+COMMENT ON COLUMN jobs.lease.holding IS 'What its last claim took, so burying it costs the batch and not the table.';
+COMMENT ON COLUMN jobs.lease.started IS 'Jobs it said it was about to start, for kinds that must not be repeated after a crash.';
+
+CREATE TABLE jobs.key (
+    key text NOT NULL,
+    job_id bigint NOT NULL,
+    expires_at timestamptz NOT NULL,
+    CONSTRAINT key_pkey PRIMARY KEY (key),
+    CONSTRAINT key_is_bounded CHECK (octet_length(key) BETWEEN 1 AND 300)
+);
+COMMENT ON TABLE jobs.key IS 'Idempotency: the first job of a key is its only one, also after that job ended.';
+COMMENT ON INDEX jobs.key_pkey IS 'One key, one job, until the key expires.';
+CREATE INDEX key_expiry ON jobs.key (expires_at);
+
+CREATE TABLE jobs.done (
+    job_id bigint NOT NULL,
+    kind text NOT NULL,
+    payload jsonb NOT NULL,
+    key text,
+    entity text,
+    outcome text NOT NULL,
+    note text NOT NULL DEFAULT '',
+    attempt integer NOT NULL,
+    errors jsonb NOT NULL DEFAULT '[]',
+    created_at timestamptz NOT NULL,
+    finished_at timestamptz NOT NULL,
+    CONSTRAINT done_pkey PRIMARY KEY (job_id, finished_at),
+    CONSTRAINT done_outcome_is_known CHECK (outcome IN ('done', 'cancelled'))
+) PARTITION BY RANGE (finished_at);
+COMMENT ON TABLE jobs.done IS 'History: a partition a day, dropped when old. jobs.maintain() makes and drops them.';
+COMMENT ON INDEX jobs.done_pkey IS 'A job ends once.';
+CREATE TABLE jobs.done_default PARTITION OF jobs.done DEFAULT;
+COMMENT ON TABLE jobs.done_default IS 'Takes what no day takes, so that finishing a job never fails for want of a partition.';
+
+CREATE TABLE jobs.dead (
+    job_id bigint NOT NULL,
+    kind text NOT NULL,
+    payload jsonb NOT NULL,
+    key text,
+    entity text,
+    cause text NOT NULL,
+    reason text NOT NULL,
+    attempt integer NOT NULL,
+    max_attempts integer,
+    errors jsonb NOT NULL,
+    created_at timestamptz NOT NULL,
+    died_at timestamptz NOT NULL,
+    CONSTRAINT dead_pkey PRIMARY KEY (job_id),
+    CONSTRAINT dead_cause_is_known CHECK (cause IN (
+        'refused', 'attempts_exhausted', 'crashed', 'unknown_kind', 'unreadable_payload', 'invalid_outcome'
+    ))
+);
+COMMENT ON TABLE jobs.dead IS 'Dead letters: kept until a person redrives them.';
+COMMENT ON INDEX jobs.dead_pkey IS 'A job is dead once.';
+CREATE INDEX dead_recent ON jobs.dead (died_at, job_id);
+
+-- Putting jobs in -----------------------------------------------------------------------------------------
+
+-- A job may not become due in the past: runners remember how far they have read (the floor of jobs.claim).
+CREATE FUNCTION jobs.enqueue(
+    kind text,
+    payload jsonb,
+    key text,
+    entity text,
+    run_at timestamptz,
+    max_attempts integer
+) RETURNS TABLE (job_id bigint, created boolean)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    moment CONSTANT timestamptz := clock_timestamp();
+    due CONSTANT timestamptz := greatest(enqueue.run_at, moment);
+    fresh bigint;
+    first bigint;
+BEGIN
+    IF octet_length(enqueue.payload::text) > 262144 THEN
+        RAISE EXCEPTION 'The payload of a % job is larger than 256 KiB', enqueue.kind USING ERRCODE = 'program_limit_exceeded';
+    END IF;
+    fresh := nextval('jobs.job_id_seq');
+    WHILE enqueue.key IS NOT NULL LOOP
+        INSERT INTO jobs.key AS k (key, job_id, expires_at)
+        VALUES (enqueue.key, fresh, due + interval '90 days')
+        ON CONFLICT ON CONSTRAINT key_pkey DO NOTHING;
+        EXIT WHEN FOUND;
+        SELECT k.job_id INTO first FROM jobs.key AS k WHERE k.key = enqueue.key;
+        IF FOUND THEN
+            RETURN QUERY SELECT first, false;
+            RETURN;
+        END IF; -- the key expired between the two statements: it is ours now
+    END LOOP;
+    INSERT INTO jobs.job (id, kind, payload, key, entity, created_at, run_at, max_attempts)
+    OVERRIDING SYSTEM VALUE
+    VALUES (fresh, enqueue.kind, enqueue.payload, enqueue.key, enqueue.entity, moment, due, enqueue.max_attempts);
+    IF due <= moment THEN
+        NOTIFY jobs;
+    END IF;
+    RETURN QUERY SELECT fresh, true;
+END;
+$$;
+COMMENT ON FUNCTION jobs.enqueue IS 'Add a job in the caller''s transaction; a key seen before returns its first job.';
+
+CREATE FUNCTION jobs.enqueue_many(
+    kinds text[],
+    payloads jsonb[],
+    keys text[],
+    entities text[],
+    run_ats timestamptz[],
+    max_attempts integer[]
+) RETURNS TABLE (ordinal bigint, job_id bigint, created boolean)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    moment CONSTANT timestamptz := clock_timestamp();
+    fresh bigint[];
+BEGIN
+    IF EXISTS (SELECT FROM unnest(payloads) AS p(payload) WHERE octet_length(p.payload::text) > 262144) THEN
+        RAISE EXCEPTION 'A payload is larger than 256 KiB' USING ERRCODE = 'program_limit_exceeded';
+    END IF;
+    fresh := ARRAY(SELECT nextval('jobs.job_id_seq') FROM generate_series(1, cardinality(kinds)));
+    -- In the order of the keys, so that two bulk calls with the same keys wait and do not deadlock.
+    INSERT INTO jobs.key (key, job_id, expires_at)
+    SELECT w.key, w.id, greatest(w.run_at, moment) + interval '90 days'
+    FROM unnest(fresh, keys, run_ats) WITH ORDINALITY AS w(id, key, run_at, position)
+    WHERE w.key IS NOT NULL
+    ORDER BY w.key, w.position
+    ON CONFLICT ON CONSTRAINT key_pkey DO NOTHING;
+    INSERT INTO jobs.job (id, kind, payload, key, entity, created_at, run_at, max_attempts)
+    OVERRIDING SYSTEM VALUE
+    SELECT w.id, w.kind, w.payload, w.key, w.entity, moment, greatest(w.run_at, moment), w.max_attempts
+    FROM unnest(fresh, kinds, payloads, keys, entities, run_ats, enqueue_many.max_attempts)
+        AS w(id, kind, payload, key, entity, run_at, max_attempts)
+    LEFT JOIN jobs.key AS k ON k.key = w.key
+    WHERE w.key IS NULL OR k.job_id = w.id;
+    NOTIFY jobs;
+    RETURN QUERY
+    SELECT w.position, coalesce(k.job_id, w.id), w.key IS NULL OR k.job_id = w.id
+    FROM unnest(fresh, keys) WITH ORDINALITY AS w(id, key, position)
+    LEFT JOIN jobs.key AS k ON k.key = w.key
+    ORDER BY w.position;
+END;
+$$;
+COMMENT ON FUNCTION jobs.enqueue_many IS 'Add many jobs in one statement; the arrays are parallel.';
+
+-- Leases --------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION jobs.open_lease(worker text, lease_s double precision) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    INSERT INTO jobs.lease (worker, expires_at)
+    VALUES (worker, clock_timestamp() + least(greatest(lease_s, 0.05), 3600) * interval '1 second')
+    RETURNING id
+$$;
+COMMENT ON FUNCTION jobs.open_lease IS 'A worker begins. The id is never given twice.';
+
+-- No row is revived: a lease that expired stays expired even if nobody has buried it yet.
+CREATE FUNCTION jobs.beat(lease bigint, lease_s double precision) RETURNS TABLE (alive boolean, cancelled bigint[])
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+DECLARE
+    moment CONSTANT timestamptz := clock_timestamp();
+    held bigint[];
+BEGIN
+    UPDATE jobs.lease AS l
+    SET expires_at = moment + least(greatest(lease_s, 0.05), 3600) * interval '1 second'
+    WHERE l.id = lease AND l.expires_at > moment
+    RETURNING l.holding INTO held;
+    IF NOT FOUND THEN
+        RETURN QUERY SELECT false, '{}'::bigint[];
+        RETURN;
+    END IF;
+    RETURN QUERY SELECT true, ARRAY(
+        SELECT j.id FROM jobs.job AS j WHERE j.id = ANY (held) AND j.lease_id = lease AND j.cancel
+    );
+END;
+$$;
+COMMENT ON FUNCTION jobs.beat IS 'Prolong a lease that is still valid; tells which of its jobs were cancelled.';
+
+-- First statement of every settling transaction. The lease's row lock keeps it from being buried until commit;
+-- the jobs' locks are taken here in one order, whatever becomes of each job afterwards.
+CREATE FUNCTION jobs.hold(lease bigint, ids bigint[]) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+DECLARE
+    expires timestamptz;
+BEGIN
+    SELECT l.expires_at INTO expires FROM jobs.lease AS l WHERE l.id = lease FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN 'gone';
+    END IF;
+    PERFORM FROM jobs.job AS j WHERE j.id = ANY (ids) AND j.lease_id = lease ORDER BY j.id FOR UPDATE;
+    RETURN CASE WHEN expires > clock_timestamp() THEN 'valid' ELSE 'expired' END;
+END;
+$$;
+COMMENT ON FUNCTION jobs.hold IS 'Lock a lease and the jobs to be settled: valid, expired or gone.';
+
+-- Taking jobs out -----------------------------------------------------------------------------------------
+
+-- The floor (after_at, after_id) skips index entries of jobs this worker has already taken, which an old snapshot
+-- can keep from being vacuumed. The caller drops it regularly: what commits late lies below it.
+CREATE FUNCTION jobs.claim(lease bigint, batch integer, after_at timestamptz, after_id bigint) RETURNS TABLE (
+    id bigint,
+    kind text,
+    payload text,
+    entity text,
+    attempt integer,
+    max_attempts integer,
+    suspect boolean,
+    crashed boolean,
+    run_at timestamptz
+)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+DECLARE
+    moment CONSTANT timestamptz := clock_timestamp(); -- a variable bounds the index scan; the function would not
+    picked bigint[];
+BEGIN
+    PERFORM FROM jobs.lease AS l WHERE l.id = lease AND l.expires_at > moment FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    picked := ARRAY(
+        SELECT j.id
+        FROM jobs.job AS j
+        WHERE j.run_at <= moment
+            AND (j.run_at, j.id) > (coalesce(after_at, '-infinity'), coalesce(after_id, 0))
+            AND j.lease_id IS NULL
+            AND NOT j.suspect
+            AND NOT j.cancel
+        ORDER BY j.run_at, j.id
+        LIMIT least(greatest(batch, 0), 2000)
+        FOR UPDATE SKIP LOCKED
+    );
+    UPDATE jobs.lease AS l SET holding = picked, started = '{}' WHERE l.id = lease;
+    RETURN QUERY
+    UPDATE jobs.job AS j
+    SET lease_id = lease, attempt = j.attempt + 1
+    WHERE j.id = ANY (picked)
+    RETURNING j.id, j.kind, j.payload::text, j.entity, j.attempt, j.max_attempts, j.suspect, j.crashed, j.run_at;
+END;
+$$;
+COMMENT ON FUNCTION jobs.claim IS 'Take the next due jobs under a lease and count the attempt.';
+
+CREATE FUNCTION jobs.claim_suspect(lease bigint) RETURNS TABLE (
+    id bigint,
+    kind text,
+    payload text,
+    entity text,
+    attempt integer,
+    max_attempts integer,
+    suspect boolean,
+    crashed boolean,
+    run_at timestamptz
+)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+DECLARE
+    moment CONSTANT timestamptz := clock_timestamp();
+    picked bigint[];
+BEGIN
+    PERFORM FROM jobs.lease AS l WHERE l.id = lease AND l.expires_at > moment FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    picked := ARRAY(
+        SELECT j.id
+        FROM jobs.job AS j
+        WHERE j.suspect AND j.run_at <= moment AND j.lease_id IS NULL AND NOT j.cancel
+        ORDER BY j.run_at, j.id
+        LIMIT 1
+        FOR UPDATE SKIP LOCKED
+    );
+    UPDATE jobs.lease AS l SET holding = picked, started = '{}' WHERE l.id = lease;
+    RETURN QUERY
+    UPDATE jobs.job AS j
+    SET lease_id = lease, attempt = j.attempt + 1
+    WHERE j.id = ANY (picked)
+    RETURNING j.id, j.kind, j.payload::text, j.entity, j.attempt, j.max_attempts, j.suspect, j.crashed, j.run_at;
+END;
+$$;
+COMMENT ON FUNCTION jobs.claim_suspect IS 'Take one job whose last worker died holding it, alone.';
+
+-- Committed before the handler of a kind that must not be repeated begins: after a crash it is the proof.
+CREATE FUNCTION jobs.start(lease bigint, job_id bigint) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    unwanted boolean;
+BEGIN
+    UPDATE jobs.lease AS l SET started = l.started || start.job_id
+    WHERE l.id = lease AND l.expires_at > clock_timestamp();
+    IF NOT FOUND THEN
+        RETURN 'lost';
+    END IF;
+    SELECT j.cancel INTO unwanted FROM jobs.job AS j WHERE j.id = start.job_id AND j.lease_id = lease;
+    RETURN CASE unwanted WHEN true THEN 'cancelled' WHEN false THEN 'go' ELSE 'lost' END;
+END;
+$$;
+COMMENT ON FUNCTION jobs.start IS 'Note that a job is about to run: go, cancelled or lost.';
+
+-- Settling: every one is fenced by the lease, and the ids it returns are those it still owned. -------------
+
+-- Most jobs are plainly done: only those with another outcome or a note are listed a second time.
+CREATE FUNCTION jobs.finish(lease bigint, ids bigint[], noted_ids bigint[], outcomes text[], notes text[])
+RETURNS SETOF bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+DECLARE
+    moment CONSTANT timestamptz := clock_timestamp();
+BEGIN
+    RETURN QUERY
+    WITH ended AS (
+        DELETE FROM jobs.job AS j
+        WHERE j.id = ANY (ids) AND j.lease_id = lease
+        RETURNING j.id, j.kind, j.payload, j.key, j.entity, j.attempt, j.errors, j.created_at
+    )
+    INSERT INTO jobs.done (job_id, kind, payload, key, entity, outcome, note, attempt, errors, created_at, finished_at)
+    SELECT e.id, e.kind, e.payload, e.key, e.entity, coalesce(r.outcome, 'done'), coalesce(r.note, ''), e.attempt,
+        e.errors, e.created_at, moment
+    FROM ended AS e
+    LEFT JOIN unnest(noted_ids, outcomes, notes) AS r(id, outcome, note) ON r.id = e.id
+    RETURNING job_id;
+END;
+$$;
+COMMENT ON FUNCTION jobs.finish IS 'Move jobs of a lease to history as done or cancelled.';
+
+-- What is not to run again although it was to be put back: cancelled while it ran.
+CREATE FUNCTION jobs.finish_cancelled(lease bigint, ids bigint[]) RETURNS SETOF bigint
+LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+    WITH ended AS (
+        DELETE FROM jobs.job AS j
+        WHERE j.id = ANY (ids) AND j.lease_id = lease AND j.cancel
+        RETURNING j.id, j.kind, j.payload, j.key, j.entity, j.attempt, j.errors, j.created_at
+    )
+    INSERT INTO jobs.done (job_id, kind, payload, key, entity, outcome, note, attempt, errors, created_at, finished_at)
+    SELECT e.id, e.kind, e.payload, e.key, e.entity, 'cancelled', 'cancelled while it ran', e.attempt, e.errors,
+        e.created_at, clock_timestamp()
+    FROM ended AS e
+    RETURNING job_id
+$$;
+COMMENT ON FUNCTION jobs.finish_cancelled IS 'Of these jobs, end those that were cancelled meanwhile.';
+
+CREATE FUNCTION jobs.retry(
+    lease bigint,
+    ids bigint[],
+    failures text[],
+    floors_s double precision[],
+    base_s double precision,
+    cap_s double precision
+) RETURNS TABLE (job_id bigint, outcome text)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+DECLARE
+    moment CONSTANT timestamptz := clock_timestamp();
+BEGIN
+    RETURN QUERY SELECT c, 'cancelled' FROM jobs.finish_cancelled(lease, ids) AS c;
+    RETURN QUERY
+    UPDATE jobs.job AS j
+    SET lease_id = NULL,
+        suspect = false,
+        crashed = false,
+        run_at = moment + interval '1 second' * greatest(
+            r.floor_s, least(cap_s, base_s * 2 ^ least(j.attempt - 1, 30)) * (0.5 + random() / 2), 0
+        ),
+        errors = j.errors || jsonb_build_object('attempt', j.attempt, 'at', moment, 'error', left(r.failure, 2000))
+    FROM unnest(ids, failures, floors_s) AS r(id, failure, floor_s)
+    WHERE j.id = r.id AND j.lease_id = lease
+    RETURNING j.id, 'retried';
+END;
+$$;
+COMMENT ON FUNCTION jobs.retry IS 'Put failed jobs back with jittered exponential backoff; a cancelled one ends instead.';
+
+CREATE FUNCTION jobs.snooze(lease bigint, ids bigint[], delays_s double precision[])
+RETURNS TABLE (job_id bigint, outcome text)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+BEGIN
+    RETURN QUERY SELECT c, 'cancelled' FROM jobs.finish_cancelled(lease, ids) AS c;
+    RETURN QUERY
+    UPDATE jobs.job AS j
+    SET lease_id = NULL,
+        suspect = false,
+        crashed = false,
+        attempt = j.attempt - 1,
+        run_at = clock_timestamp() + greatest(r.delay_s, 0) * interval '1 second'
+    FROM unnest(ids, delays_s) AS r(id, delay_s)
+    WHERE j.id = r.id AND j.lease_id = lease
+    RETURNING j.id, 'snoozed';
+END;
+$$;
+COMMENT ON FUNCTION jobs.snooze IS 'Put jobs back for later and give the attempt back.';
+
+-- run_at stays, so a job keeps its place in the line.
+CREATE FUNCTION jobs.release(lease bigint, ids bigint[]) RETURNS TABLE (job_id bigint, outcome text)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+BEGIN
+    RETURN QUERY SELECT c, 'cancelled' FROM jobs.finish_cancelled(lease, ids) AS c;
+    RETURN QUERY
+    UPDATE jobs.job AS j
+    SET lease_id = NULL, attempt = j.attempt - 1
+    WHERE j.id = ANY (ids) AND j.lease_id = lease
+    RETURNING j.id, 'handed_back';
+END;
+$$;
+COMMENT ON FUNCTION jobs.release IS 'Hand back jobs that were claimed and not started, with their attempt.';
+
+-- `uncounted`: the claim only found out that the job may not run, so it was no attempt.
+CREATE FUNCTION jobs.dead_letter(
+    lease bigint,
+    ids bigint[],
+    causes text[],
+    reasons text[],
+    uncounted boolean[]
+) RETURNS SETOF bigint
+LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+    WITH ended AS (
+        DELETE FROM jobs.job AS j
+        WHERE j.id = ANY (ids) AND j.lease_id = lease
+        RETURNING j.id, j.kind, j.payload, j.key, j.entity, j.attempt, j.max_attempts, j.errors, j.created_at
+    )
+    INSERT INTO jobs.dead (
+        job_id, kind, payload, key, entity, cause, reason, attempt, max_attempts, errors, created_at, died_at
+    )
+    SELECT
+        e.id, e.kind, e.payload, e.key, e.entity, r.cause, left(r.reason, 2000), e.attempt - r.uncounted::integer,
+        e.max_attempts,
+        e.errors || jsonb_build_object(
+            'attempt', e.attempt - r.uncounted::integer, 'at', clock_timestamp(), 'error', left(r.reason, 2000)
+        ),
+        e.created_at, clock_timestamp()
+    FROM ended AS e
+    JOIN unnest(ids, causes, reasons, uncounted) AS r(id, cause, reason, uncounted) ON r.id = e.id
+    RETURNING job_id
+$$;
+COMMENT ON FUNCTION jobs.dead_letter IS 'Move jobs that will not succeed to the dead letters, with every error they had.';
+
+-- Also takes back what a claim took whose answer never arrived.
+CREATE FUNCTION jobs.close_lease(lease bigint) RETURNS TABLE (job_id bigint, outcome text)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    held bigint[];
+BEGIN
+    SELECT l.holding INTO held FROM jobs.lease AS l WHERE l.id = lease FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    PERFORM jobs.hold(lease, held);
+    RETURN QUERY SELECT r.job_id, r.outcome FROM jobs.release(lease, held) AS r;
+    DELETE FROM jobs.lease AS l WHERE l.id = lease;
+END;
+$$;
+COMMENT ON FUNCTION jobs.close_lease IS 'A worker ends in order: what it still holds goes back, unstarted.';
+
+-- SKIP LOCKED, so a heartbeat or a completion that is being committed wins. A job is proven to have been running
+-- when it was the only one left or had been noted by jobs.start; the others are only suspected.
+CREATE FUNCTION jobs.bury_leases() RETURNS TABLE (job_id bigint, outcome text)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_bitmapscan = off
+AS $$
+DECLARE
+    moment CONSTANT timestamptz := clock_timestamp();
+    gone record;
+    held bigint[];
+BEGIN
+    FOR gone IN
+        SELECT l.id, l.worker, l.holding, l.started
+        FROM jobs.lease AS l
+        WHERE l.expires_at <= moment
+        ORDER BY l.id
+        LIMIT 20
+        FOR UPDATE SKIP LOCKED
+    LOOP
+        PERFORM jobs.hold(gone.id, gone.holding);
+        RETURN QUERY SELECT c, 'cancelled' FROM jobs.finish_cancelled(gone.id, gone.holding) AS c;
+        held := jobs.held_by(gone.id, gone.holding);
+        RETURN QUERY
+        UPDATE jobs.job AS j
+        SET lease_id = NULL,
+            suspect = true,
+            crashed = j.crashed OR cardinality(held) = 1 OR j.id = ANY (gone.started),
+            errors = j.errors || jsonb_build_object(
+                'attempt', j.attempt, 'at', moment, 'error', 'the worker ' || gone.worker || ' stopped while it held this job'
+            )
+        WHERE j.id = ANY (held)
+        RETURNING j.id, 'suspect';
+        DELETE FROM jobs.lease AS l WHERE l.id = gone.id;
+    END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION jobs.bury_leases IS 'Free what workers held that stopped beating; their jobs become suspects.';
+
+CREATE FUNCTION jobs.held_by(lease bigint, ids bigint[]) RETURNS bigint[]
+LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+    SELECT ARRAY(SELECT j.id FROM jobs.job AS j WHERE j.id = ANY (ids) AND j.lease_id = lease ORDER BY j.id)
+$$;
+COMMENT ON FUNCTION jobs.held_by IS 'Which of these jobs the lease still holds.';
+
+-- What people and verbs do with jobs ----------------------------------------------------------------------
+
+-- The flag is set first, which waits for a claim in flight; only then is it known who runs and who waits.
+CREATE FUNCTION jobs.cancel(key text, entity text) RETURNS TABLE (queued bigint, running bigint)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+DECLARE
+    wanted bigint[];
+    flagged bigint[];
+    ended bigint;
+BEGIN
+    wanted := ARRAY(
+        SELECT k.job_id FROM jobs.key AS k WHERE k.key = cancel.key
+        UNION
+        SELECT j.id FROM jobs.job AS j WHERE j.entity = cancel.entity
+    );
+    PERFORM FROM jobs.job AS j WHERE j.id = ANY (wanted) ORDER BY j.id FOR UPDATE;
+    WITH marked AS (
+        UPDATE jobs.job AS j SET cancel = true WHERE j.id = ANY (wanted) RETURNING j.id
+    )
+    SELECT array_agg(m.id) INTO flagged FROM marked AS m;
+    WITH unclaimed AS (
+        DELETE FROM jobs.job AS j
+        WHERE j.id = ANY (flagged) AND j.lease_id IS NULL
+        RETURNING j.id, j.kind, j.payload, j.key, j.entity, j.attempt, j.errors, j.created_at
+    ), kept AS (
+        INSERT INTO jobs.done (
+            job_id, kind, payload, key, entity, outcome, note, attempt, errors, created_at, finished_at
+        )
+        SELECT u.id, u.kind, u.payload, u.key, u.entity, 'cancelled', 'cancelled before it ran', u.attempt, u.errors,
+            u.created_at, clock_timestamp()
+        FROM unclaimed AS u
+        RETURNING job_id
+    )
+    SELECT count(*) INTO ended FROM kept;
+    RETURN QUERY SELECT ended, coalesce(cardinality(flagged), 0) - ended;
+END;
+$$;
+COMMENT ON FUNCTION jobs.cancel IS 'End the jobs of a key or an entity: queued ones now, running ones are told and never retried.';
+
+CREATE FUNCTION jobs.redrive(job_id bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    revived bigint;
+BEGIN
+    WITH taken AS (
+        DELETE FROM jobs.dead AS d
+        WHERE d.job_id = redrive.job_id
+        RETURNING d.job_id, d.kind, d.payload, d.key, d.entity, d.max_attempts, d.errors, d.created_at
+    )
+    INSERT INTO jobs.job (id, kind, payload, key, entity, created_at, run_at, max_attempts, errors)
+    OVERRIDING SYSTEM VALUE
+    SELECT t.job_id, t.kind, t.payload, t.key, t.entity, t.created_at, clock_timestamp(), t.max_attempts, t.errors
+    FROM taken AS t
+    RETURNING id INTO revived;
+    IF FOUND THEN
+        NOTIFY jobs;
+    END IF;
+    RETURN FOUND;
+END;
+$$;
+COMMENT ON FUNCTION jobs.redrive IS 'Give a dead letter its attempts again, under its own id; false when it is not dead.';
+
+CREATE FUNCTION jobs.hurry(job_id bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE jobs.job AS j
+    SET run_at = least(j.run_at, clock_timestamp())
+    WHERE j.id = hurry.job_id AND j.lease_id IS NULL AND NOT j.cancel;
+    IF FOUND THEN
+        NOTIFY jobs;
+    END IF;
+    RETURN FOUND;
+END;
+$$;
+COMMENT ON FUNCTION jobs.hurry IS 'Make a waiting job due now; false when it is not waiting (any more).';
+
+-- A function for its planner switches: without them the counts walk the table when statistics are old.
+CREATE FUNCTION jobs.health() RETURNS TABLE (
+    due bigint,
+    waiting bigint,
+    running bigint,
+    suspect bigint,
+    dead bigint,
+    oldest_due_s double precision,
+    leases bigint,
+    leases_expired bigint
+)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+AS $$
+    SELECT
+        (SELECT count(*) FROM (
+            SELECT FROM jobs.job AS j WHERE j.run_at <= now() AND j.lease_id IS NULL ORDER BY j.run_at, j.id LIMIT 10000
+        ) AS bounded),
+        (SELECT count(*) FROM (
+            SELECT FROM jobs.job AS j WHERE j.run_at > now() ORDER BY j.run_at, j.id LIMIT 10000
+        ) AS bounded),
+        (SELECT count(*) FROM jobs.lease AS l JOIN jobs.job AS j ON j.id = ANY (l.holding) AND j.lease_id = l.id),
+        (SELECT count(*) FROM (
+            SELECT FROM jobs.job AS j WHERE j.suspect ORDER BY j.run_at, j.id LIMIT 10000
+        ) AS bounded),
+        (SELECT count(*) FROM (SELECT FROM jobs.dead AS d ORDER BY d.died_at, d.job_id LIMIT 10000) AS bounded),
+        coalesce((
+            SELECT extract(epoch FROM now() - j.run_at)::double precision
+            FROM jobs.job AS j
+            WHERE j.run_at <= now() AND j.lease_id IS NULL
+            ORDER BY j.run_at, j.id
+            LIMIT 1
+        ), 0),
+        (SELECT count(*) FROM jobs.lease),
+        (SELECT count(*) FROM jobs.lease AS l WHERE l.expires_at <= now())
+$$;
+COMMENT ON FUNCTION jobs.health IS 'The queue in numbers, cheap under any backlog.';
+
+-- Housekeeping --------------------------------------------------------------------------------------------
+
+-- One at a time; a lock that cannot be had soon is left for the next run. What is kept is fixed here: a login
+-- that may call this may not shorten its own history.
+CREATE FUNCTION jobs.maintain() RETURNS TABLE (created integer, dropped integer, skipped integer, keys_expired integer)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '1s'
+AS $$
+DECLARE
+    today CONSTANT date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
+    oldest CONSTANT date := today - 60;
+    day date;
+    name text;
+    old record;
+BEGIN
+    created := 0;
+    dropped := 0;
+    skipped := 0;
+    keys_expired := 0;
+    BEGIN
+        LOCK TABLE jobs.done IN SHARE UPDATE EXCLUSIVE MODE NOWAIT;
+    EXCEPTION WHEN lock_not_available THEN
+        RETURN NEXT; -- another worker is at it
+        RETURN;
+    END;
+    FOR day IN SELECT today + ahead FROM generate_series(0, 7) AS ahead LOOP
+        name := 'done_' || to_char(day, 'YYYYMMDD');
+        CONTINUE WHEN EXISTS (
+            SELECT FROM pg_class AS c WHERE c.relname = name AND c.relnamespace = 'jobs'::regnamespace
+        );
+        BEGIN
+            EXECUTE format('CREATE TABLE jobs.%I (LIKE jobs.done INCLUDING ALL)', name);
+            EXECUTE format(
+                'ALTER TABLE jobs.done ATTACH PARTITION jobs.%I FOR VALUES FROM (%L) TO (%L)',
+                name, day::text || ' 00:00:00+00', (day + 1)::text || ' 00:00:00+00'
+            );
+            created := created + 1;
+        EXCEPTION WHEN check_violation OR lock_not_available THEN
+            skipped := skipped + 1; -- the default partition has rows of that day already: they stay there
+        END;
+    END LOOP;
+    FOR old IN
+        SELECT c.relname AS name
+        FROM pg_inherits AS i
+        JOIN pg_class AS c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'jobs.done'::regclass
+            AND c.relname ~ '^done_[0-9]{8}$'
+            AND c.relname < 'done_' || to_char(oldest, 'YYYYMMDD')
+        ORDER BY c.relname
+        LIMIT 100
+    LOOP
+        BEGIN
+            EXECUTE format('DROP TABLE jobs.%I', old.name);
+            dropped := dropped + 1;
+        EXCEPTION WHEN lock_not_available THEN
+            skipped := skipped + 1;
+        END;
+    END LOOP;
+    DELETE FROM jobs.done_default AS d WHERE d.finished_at < oldest;
+    WITH expired AS (
+        DELETE FROM jobs.key AS k
+        WHERE k.key IN (
+            SELECT e.key
+            FROM jobs.key AS e
+            WHERE e.expires_at <= clock_timestamp()
+                AND NOT EXISTS (SELECT FROM jobs.job AS j WHERE j.id = e.job_id)
+                AND NOT EXISTS (SELECT FROM jobs.dead AS d WHERE d.job_id = e.job_id)
+            ORDER BY e.expires_at
+            LIMIT 10000
+        )
+        RETURNING k.key
+    )
+    SELECT count(*) INTO keys_expired FROM expired;
+    RETURN NEXT;
+END;
+$$;
+COMMENT ON FUNCTION jobs.maintain IS 'Make the coming days of history, drop days older than 60, forget expired keys.';
+
+-- Grants --------------------------------------------------------------------------------------------------
+
+GRANT USAGE ON SCHEMA jobs TO api_tenant;
+GRANT SELECT (id, kind, payload, key, entity, created_at, run_at, lease_id, attempt, max_attempts, suspect, crashed,
+    cancel, errors) ON jobs.job TO api_tenant;
+GRANT SELECT (id, worker, opened_at, expires_at, holding, started) ON jobs.lease TO api_tenant;
+GRANT SELECT (key, job_id, expires_at) ON jobs.key TO api_tenant;
+GRANT SELECT (job_id, kind, payload, key, entity, outcome, note, attempt, errors, created_at, finished_at)
+    ON jobs.done TO api_tenant;
+GRANT SELECT (job_id, kind, payload, key, entity, cause, reason, attempt, max_attempts, errors, created_at, died_at)
+    ON jobs.dead TO api_tenant;
+
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA jobs FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION jobs.enqueue(text, jsonb, text, text, timestamptz, integer) TO api_tenant;
+GRANT EXECUTE ON FUNCTION jobs.enqueue_many(text[], jsonb[], text[], text[], timestamptz[], integer[]) TO api_tenant;
+GRANT EXECUTE ON FUNCTION jobs.open_lease(text, double precision) TO api_tenant;
+GRANT EXECUTE ON FUNCTION jobs.beat(bigint, double precision) TO api_tenant;
+GRANT EXECUTE ON FUNCTION jobs.hold(bigint, bigint[]) TO api_tenant;
+GRANT EXECUTE ON FUNCTION jobs.claim(bigint, integer, timestamptz, bigint) TO api_tenant;
+GRANT EXECUTE ON FUNCTION jobs.claim_suspect(bigint) TO api_tenant;
+GRANT EXECUTE ON FUNCTION jobs.start(bigint, bigint) TO api_tenant;
+GRANT EXECUTE ON FUNCTION jobs.finish(bigint, bigint[], bigint[], text[], text[]) TO api_tenant;
+GRANT EXECUTE ON FUNCTION jobs.retry(bigint, bigint[], text[], double precision[], double precision, double precision)
+    TO api_tenant;
+GRANT EXECUTE ON FUNCTION jobs.snooze(bigint, bigint[], double precision[]) TO api_tenant;
+GRANT EXECUTE ON FUNCTION jobs.release(bigint, bigint[]) TO api_tenant;
+GRANT EXECUTE ON FUNCTION jobs.dead_letter(bigint, bigint[], text[], text[], boolean[]) TO api_tenant;
+GRANT EXECUTE ON FUNCTION jobs.close_lease(bigint) TO api_tenant;
+GRANT EXECUTE ON FUNCTION jobs.bury_leases() TO api_tenant;
+GRANT EXECUTE ON FUNCTION jobs.held_by(bigint, bigint[]) TO api_tenant;
+GRANT EXECUTE ON FUNCTION jobs.cancel(text, text) TO api_tenant;
+GRANT EXECUTE ON FUNCTION jobs.redrive(bigint) TO api_tenant;
+GRANT EXECUTE ON FUNCTION jobs.hurry(bigint) TO api_tenant;
+GRANT EXECUTE ON FUNCTION jobs.health() TO api_tenant;
+GRANT EXECUTE ON FUNCTION jobs.maintain() TO api_tenant;
+
+-- inbox: signed events in, exactly once.
+--
+-- Every authentic delivery of a provider is one row, with the bytes as they came. Bytes, not text or jsonb: a
+-- signed body may hold an escaped NUL or a lone surrogate, which neither type can store, and the signature is
+-- over the bytes.
+--
+-- An event is `received` (a job will handle it), `held` (authentic but signed outside the tolerance: a person
+-- releases it, or a fresh delivery of the same bytes does), `handled`, `unreadable` (this connector version
+-- cannot read it) or `failed` (handling it was given up). The last two go back through their job's redrive.
+
+CREATE SCHEMA inbox;
+
+CREATE TABLE inbox.event (
+    id          bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT event_pkey PRIMARY KEY,
+    source      text        NOT NULL,
+    endpoint    text        NOT NULL,
+    event_id    text        NOT NULL,
+    event_type  text        NOT NULL,
+    body        bytea       NOT NULL,
+    body_sha256 bytea       NOT NULL,
+    headers     jsonb       NOT NULL DEFAULT '{}',
+    signed_at   timestamptz NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    stale       boolean     NOT NULL,
+    state       text        NOT NULL,
+    released_at timestamptz,
+    handled_at  timestamptz,
+    failed_at   timestamptz,
+    job_id      bigint,
+    note        text        NOT NULL DEFAULT '',
+    CONSTRAINT event_state CHECK (state IN ('received', 'held', 'handled', 'unreadable', 'failed')),
+    CONSTRAINT event_held_until_released CHECK ((state = 'held') = (stale AND released_at IS NULL)),
+    CONSTRAINT event_handled_has_time CHECK ((state = 'handled') = (handled_at IS NOT NULL)),
+    CONSTRAINT event_failed_has_time CHECK ((state IN ('unreadable', 'failed')) = (failed_at IS NOT NULL)),
+    CONSTRAINT event_names_bounded CHECK (
+        length(source) BETWEEN 1 AND 60
+        AND length(endpoint) BETWEEN 1 AND 120
+        AND length(event_id) BETWEEN 1 AND 255
+        AND length(event_type) BETWEEN 1 AND 120
+    ),
+    CONSTRAINT event_sha256_is_32_bytes CHECK (octet_length(body_sha256) = 32),
+    CONSTRAINT event_once UNIQUE (source, endpoint, event_id)
+);
+COMMENT ON CONSTRAINT event_once ON inbox.event IS
+    'One event of a provider is stored once per endpoint, however often it is delivered.';
+COMMENT ON COLUMN inbox.event.headers IS 'content-type and x-webhook-endpoint-id only; never a signature.';
+
+CREATE INDEX event_open ON inbox.event (id) WHERE state <> 'handled';
+COMMENT ON INDEX inbox.event_open IS 'What still waits or needs a person; handled events are the many.';
+
+CREATE TABLE inbox.conflict (
+    id               bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT conflict_pkey PRIMARY KEY,
+    event            bigint      NOT NULL CONSTRAINT conflict_event_fkey REFERENCES inbox.event (id),
+    body             bytea       NOT NULL,
+    body_sha256      bytea       NOT NULL,
+    signed_at        timestamptz NOT NULL,
+    received_at      timestamptz NOT NULL DEFAULT now(),
+    last_received_at timestamptz NOT NULL DEFAULT now(),
+    deliveries       integer     NOT NULL DEFAULT 1,
+    CONSTRAINT conflict_deliveries_counted CHECK (deliveries >= 1),
+    CONSTRAINT conflict_once UNIQUE (event, body_sha256)
+);
+COMMENT ON TABLE inbox.conflict IS 'Authentic deliveries that carry a known event id with other bytes: kept, never handled.';
+COMMENT ON CONSTRAINT conflict_once ON inbox.conflict IS
+    'Each distinct conflicting body is kept once; its further deliveries are counted.';
+
+CREATE TABLE inbox.refusal (
+    hour     timestamptz NOT NULL,
+    source   text        NOT NULL,
+    endpoint text        NOT NULL,
+    reason   text        NOT NULL,
+    count    bigint      NOT NULL DEFAULT 1,
+    CONSTRAINT refusal_pkey PRIMARY KEY (hour, source, endpoint, reason),
+    CONSTRAINT refusal_names_bounded CHECK (
+        length(source) BETWEEN 1 AND 60 AND length(endpoint) BETWEEN 1 AND 120 AND length(reason) BETWEEN 1 AND 60
+    )
+);
+COMMENT ON TABLE inbox.refusal IS
+    'How many deliveries were refused at the door, by hour. Nothing of a refused delivery itself is stored.';
+COMMENT ON CONSTRAINT refusal_pkey ON inbox.refusal IS 'One counter per hour, door and reason.';
+
+-- Store one authentic delivery and its job, in the caller's transaction and in one round trip.
+-- outcome: stored (new, or a fresh delivery of a held one), held (stale), duplicate, conflict.
+CREATE FUNCTION inbox.receive(
+    source     text,
+    endpoint   text,
+    event_id   text,
+    event_type text,
+    body       bytea,
+    headers    jsonb,
+    signed_at  timestamptz,
+    stale      boolean
+) RETURNS TABLE (outcome text, event bigint, job bigint)
+    LANGUAGE plpgsql
+    SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    digest  CONSTANT bytea := sha256(receive.body);
+    known   record;
+    kept    record;
+BEGIN
+    INSERT INTO inbox.event AS e (
+        source, endpoint, event_id, event_type, body, body_sha256, headers, signed_at, stale, state
+    )
+    VALUES (
+        receive.source, receive.endpoint, receive.event_id, receive.event_type, receive.body, digest,
+        receive.headers, receive.signed_at, receive.stale,
+        CASE WHEN receive.stale THEN 'held' ELSE 'received' END
+    )
+    ON CONFLICT ON CONSTRAINT event_once DO NOTHING
+    RETURNING e.id INTO receive.event;
+
+    IF receive.event IS NOT NULL THEN
+        IF receive.event_type = 'unreadable' THEN
+            PERFORM inbox.raise_alert('inbox.unreadable', 'P2', receive.event, '{}');
+        END IF;
+        IF receive.stale THEN
+            receive.outcome := 'held';
+            PERFORM inbox.raise_alert(
+                'inbox.held', 'P2', receive.event, jsonb_build_object('signed_at', receive.signed_at)
+            );
+        ELSE
+            receive.outcome := 'stored';
+            receive.job := inbox.start(receive.event);
+        END IF;
+        RETURN NEXT;
+        RETURN;
+    END IF;
+
+    -- Another delivery won the unique key. It is committed, so this statement's snapshot sees it.
+    SELECT e.id, e.body_sha256, e.state, e.job_id INTO STRICT known
+    FROM inbox.event AS e
+    WHERE e.source = receive.source AND e.endpoint = receive.endpoint AND e.event_id = receive.event_id;
+    receive.event := known.id;
+    receive.job := known.job_id;
+
+    IF known.body_sha256 <> digest THEN
+        INSERT INTO inbox.conflict AS c (event, body, body_sha256, signed_at)
+        VALUES (known.id, receive.body, digest, receive.signed_at)
+        ON CONFLICT ON CONSTRAINT conflict_once
+            DO UPDATE SET deliveries = c.deliveries + 1, last_received_at = now()
+        RETURNING c.id, c.deliveries INTO kept;
+        IF kept.deliveries = 1 THEN
+            PERFORM inbox.raise_alert(
+                'inbox.conflict', 'P1', known.id, jsonb_build_object('conflict', kept.id)
+            );
+        END IF;
+        receive.outcome := 'conflict';
+        RETURN NEXT;
+        RETURN;
+    END IF;
+
+    receive.outcome := 'duplicate';
+    IF known.state = 'held' AND NOT receive.stale THEN
+        -- The provider signed the same bytes again, now: what held the first delivery is answered.
+        UPDATE inbox.event AS e
+        SET state = 'received', released_at = now(), note = 'released by a fresh delivery'
+        WHERE e.id = known.id AND e.state = 'held';
+        IF FOUND THEN
+            receive.outcome := 'stored';
+            receive.job := inbox.start(known.id);
+        END IF;
+    END IF;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION inbox.receive(text, text, text, text, bytea, jsonb, timestamptz, boolean) IS
+    'The only way in: event and job in one transaction, unique per (source, endpoint, event id).';
+
+-- Queue the job that handles an event and remember it on the row. Internal: no login may call it.
+CREATE FUNCTION inbox.start(event bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    queued CONSTANT bigint := (
+        SELECT q.job_id
+        FROM jobs.enqueue(
+            'inbox.received', jsonb_build_object('event', start.event), 'event:' || start.event, NULL, NULL, NULL
+        ) AS q
+    );
+BEGIN
+    UPDATE inbox.event AS e SET job_id = queued WHERE e.id = start.event;
+    RETURN queued;
+END
+$$;
+
+-- Ask for a person's attention to an event, once per kind, event and conflict. Internal.
+CREATE FUNCTION inbox.raise_alert(kind text, severity text, event bigint, detail jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    dedupe CONSTANT text := raise_alert.kind || ':' || raise_alert.event
+        || COALESCE(':' || (raise_alert.detail ->> 'conflict'), '');
+BEGIN
+    PERFORM jobs.enqueue(
+        'alert.raised',
+        jsonb_build_object(
+            'kind', raise_alert.kind,
+            'severity', raise_alert.severity,
+            'subject', 'E' || raise_alert.event,
+            'detail', raise_alert.detail,
+            'dedupe', dedupe
+        ),
+        'alert:' || dedupe, NULL, NULL, NULL
+    );
+END
+$$;
+
+-- Count one refused delivery in its hour.
+CREATE FUNCTION inbox.count_refusal(source text, endpoint text, reason text) RETURNS void
+    LANGUAGE plpgsql
+    SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    INSERT INTO inbox.refusal AS r (hour, source, endpoint, reason)
+    VALUES (
+        date_trunc('hour', now(), 'UTC'), count_refusal.source, count_refusal.endpoint, count_refusal.reason
+    )
+    ON CONFLICT ON CONSTRAINT refusal_pkey DO UPDATE SET count = r.count + 1;
+END
+$$;
+
+REVOKE EXECUTE ON FUNCTION inbox.receive(text, text, text, text, bytea, jsonb, timestamptz, boolean) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION inbox.start(bigint) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION inbox.raise_alert(text, text, bigint, jsonb) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION inbox.count_refusal(text, text, text) FROM PUBLIC;
+
+GRANT USAGE ON SCHEMA inbox TO api_tenant;
+GRANT SELECT (
+    id, source, endpoint, event_id, event_type, body, body_sha256, headers, signed_at, received_at, stale, state,
+    released_at, handled_at, failed_at, job_id, note
+) ON inbox.event TO api_tenant;
+GRANT UPDATE (state, released_at, handled_at, failed_at, job_id, note) ON inbox.event TO api_tenant;
+GRANT SELECT (id, event, body, body_sha256, signed_at, received_at, last_received_at, deliveries)
+    ON inbox.conflict TO api_tenant;
+GRANT SELECT (hour, source, endpoint, reason, count) ON inbox.refusal TO api_tenant;
+GRANT EXECUTE ON FUNCTION inbox.receive(text, text, text, text, bytea, jsonb, timestamptz, boolean) TO api_tenant;
+GRANT EXECUTE ON FUNCTION inbox.count_refusal(text, text, text) TO api_tenant;
+
+-- messaging: contacts, what they wrote, what we send them, and what the provider says became of it.
+
+CREATE SCHEMA messaging;
+
+-- A person as the provider knows them: a phone number, a business-scoped id, or both. Two rows that turn out to
+-- be one person are merged: the one found by phone stays, the other gives up its identities and points to it, so
+-- that rows of other packages that refer to either keep their meaning.
+CREATE TABLE messaging.contact (
+    id              bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT contact_pkey PRIMARY KEY,
+    phone           text,
+    user_id         text,
+    name            text        NOT NULL DEFAULT '',
+    last_inbound_at timestamptz,
+    opted_out_at    timestamptz,
+    opt_changed_at  timestamptz,
+    merged_into     bigint CONSTRAINT contact_merged_into_fkey REFERENCES messaging.contact (id),
+    created_at      timestamptz NOT NULL,
+    CONSTRAINT contact_phone_is_e164 CHECK (phone ~ '^\+[1-9][0-9]{6,14}$'),
+    CONSTRAINT contact_user_id_bounded CHECK (length(user_id) BETWEEN 1 AND 160),
+    CONSTRAINT contact_identified_or_merged CHECK (
+        (merged_into IS NULL) = (phone IS NOT NULL OR user_id IS NOT NULL)
+    ),
+    CONSTRAINT contact_not_merged_into_itself CHECK (merged_into <> id),
+    CONSTRAINT contact_phone_once UNIQUE (phone),
+    CONSTRAINT contact_user_id_once UNIQUE (user_id)
+);
+COMMENT ON CONSTRAINT contact_phone_once ON messaging.contact IS 'One phone number is one contact.';
+COMMENT ON CONSTRAINT contact_user_id_once ON messaging.contact IS 'One provider user id is one contact.';
+COMMENT ON COLUMN messaging.contact.last_inbound_at IS 'Opens the 24 h window in which free text may be sent.';
+COMMENT ON COLUMN messaging.contact.opt_changed_at IS 'When the contact last said stop or resume; older news is ignored.';
+
+CREATE INDEX contact_merged ON messaging.contact (merged_into) WHERE merged_into IS NOT NULL;
+COMMENT ON INDEX messaging.contact_merged IS 'Finds the rows that were merged into a contact.';
+
+-- What a contact wrote. The wamid is stable over redeliveries and event ids: it guards the business act.
+CREATE TABLE messaging.message (
+    id                  bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT message_pkey PRIMARY KEY,
+    provider            text        NOT NULL,
+    wamid               text        NOT NULL,
+    contact_id          bigint      NOT NULL CONSTRAINT message_contact_fkey REFERENCES messaging.contact (id),
+    event_id            bigint      NOT NULL CONSTRAINT message_event_fkey REFERENCES inbox.event (id),
+    business_phone      text        NOT NULL,
+    type                text        NOT NULL,
+    text                text        NOT NULL DEFAULT '',
+    button_payload      text        NOT NULL DEFAULT '',
+    reply_to            text        NOT NULL DEFAULT '',
+    attachment_link     text,
+    attachment_mime     text        NOT NULL DEFAULT '',
+    attachment_filename text        NOT NULL DEFAULT '',
+    attachment_caption  text        NOT NULL DEFAULT '',
+    attachment_sha256   text        NOT NULL DEFAULT '',
+    sent_at             timestamptz NOT NULL,
+    received_at         timestamptz NOT NULL,
+    CONSTRAINT message_once UNIQUE (provider, wamid)
+);
+COMMENT ON CONSTRAINT message_once ON messaging.message IS
+    'One message of a contact is stored once, also when the provider sends it again under a new event id.';
+COMMENT ON COLUMN messaging.message.attachment_sha256 IS 'The provider''s claim (base64); our own hash is made from the bytes.';
+
+CREATE INDEX message_of_contact ON messaging.message (contact_id, id);
+COMMENT ON INDEX messaging.message_of_contact IS 'A contact''s conversation in order.';
+
+-- What we send. The row exists before the provider is called; one row is one message a person sees.
+--   queued      a job will send it             sending   the call is being made, or its worker died in it
+--   accepted    the provider took it           delivered, read   the provider says so
+--   failed      surely not delivered           ambiguous nobody knows; waits for a report, then a person
+--   suppressed  the contact wants no messages  cancelled it was not needed any more
+CREATE TABLE messaging.outbox (
+    id                  bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT outbox_pkey PRIMARY KEY,
+    dedupe_key          text        NOT NULL,
+    purpose             text        NOT NULL,
+    contact_id          bigint      NOT NULL CONSTRAINT outbox_contact_fkey REFERENCES messaging.contact (id),
+    values              jsonb       NOT NULL DEFAULT '{}',
+    subject_type        text        NOT NULL DEFAULT '',
+    subject_id          text        NOT NULL DEFAULT '',
+    obligation_id       bigint,
+    recheck             text,
+    state               text        NOT NULL DEFAULT 'queued',
+    form                text,
+    external_key        text        NOT NULL,
+    generation          integer     NOT NULL DEFAULT 1,
+    external_id         text        NOT NULL GENERATED ALWAYS AS (external_key || '.' || generation::text) STORED,
+    provider_message_id text,
+    wamid               text,
+    error_code          text        NOT NULL DEFAULT '',
+    paused_code         text        NOT NULL DEFAULT '',
+    late_failure        boolean     NOT NULL DEFAULT false,
+    attempts            integer     NOT NULL DEFAULT 0,
+    queued_at           timestamptz NOT NULL,
+    sending_at          timestamptz,
+    accepted_at         timestamptz,
+    delivered_at        timestamptz,
+    read_at             timestamptz,
+    failed_at           timestamptz,
+    ambiguous_at        timestamptz,
+    suppressed_at       timestamptz,
+    cancelled_at        timestamptz,
+    CONSTRAINT outbox_state CHECK (state IN (
+        'queued', 'sending', 'accepted', 'delivered', 'read', 'failed', 'ambiguous', 'suppressed', 'cancelled'
+    )),
+    CONSTRAINT outbox_form CHECK (form IN ('text', 'template')),
+    CONSTRAINT outbox_sending_has_time CHECK (
+        state NOT IN ('sending', 'ambiguous') OR (sending_at IS NOT NULL AND form IS NOT NULL)
+    ),
+    CONSTRAINT outbox_accepted_has_time CHECK (
+        state NOT IN ('accepted', 'delivered', 'read') OR accepted_at IS NOT NULL
+    ),
+    CONSTRAINT outbox_delivered_has_time CHECK ((state IN ('delivered', 'read')) = (delivered_at IS NOT NULL)),
+    CONSTRAINT outbox_read_has_time CHECK ((state = 'read') = (read_at IS NOT NULL)),
+    CONSTRAINT outbox_failed_has_time CHECK ((state = 'failed') = (failed_at IS NOT NULL)),
+    CONSTRAINT outbox_ambiguous_has_time CHECK ((state = 'ambiguous') = (ambiguous_at IS NOT NULL)),
+    CONSTRAINT outbox_suppressed_has_time CHECK ((state = 'suppressed') = (suppressed_at IS NOT NULL)),
+    CONSTRAINT outbox_cancelled_has_time CHECK ((state = 'cancelled') = (cancelled_at IS NOT NULL)),
+    CONSTRAINT outbox_late_failure_was_delivered CHECK (NOT late_failure OR state IN ('delivered', 'read')),
+    CONSTRAINT outbox_recheck_has_subject CHECK (recheck IS NULL OR subject_id <> ''),
+    CONSTRAINT outbox_counted CHECK (generation >= 1 AND attempts >= 0),
+    CONSTRAINT outbox_dedupe_key_bounded CHECK (length(dedupe_key) BETWEEN 1 AND 200),
+    CONSTRAINT outbox_once UNIQUE (dedupe_key),
+    CONSTRAINT outbox_external_key_once UNIQUE (external_key),
+    CONSTRAINT outbox_external_id_once UNIQUE (external_id),
+    CONSTRAINT outbox_provider_message_id_once UNIQUE (provider_message_id)
+);
+COMMENT ON CONSTRAINT outbox_once ON messaging.outbox IS 'One reason to write to somebody is one message, however often it is asked for.';
+COMMENT ON CONSTRAINT outbox_external_key_once ON messaging.outbox IS 'A report finds its message by this, under any generation.';
+COMMENT ON CONSTRAINT outbox_external_id_once ON messaging.outbox IS 'What the provider hands back in reports names one message.';
+COMMENT ON CONSTRAINT outbox_provider_message_id_once ON messaging.outbox IS 'One message of the provider is one of ours.';
+COMMENT ON COLUMN messaging.outbox.generation IS 'Goes up when a person says an ambiguous send never happened.';
+COMMENT ON COLUMN messaging.outbox.paused_code IS 'Why sending waits for a person (bad key, no balance); alerted once per reason.';
+COMMENT ON COLUMN messaging.outbox.late_failure IS 'The provider reported a failure after it had reported delivery.';
+COMMENT ON COLUMN messaging.outbox.recheck IS 'Name of the question asked at send time; no means the message is cancelled.';
+
+CREATE INDEX outbox_open ON messaging.outbox (state, id) WHERE state IN ('queued', 'sending', 'ambiguous');
+COMMENT ON INDEX messaging.outbox_open IS 'What is not decided yet: few rows, looked at often.';
+CREATE INDEX outbox_of_subject ON messaging.outbox (subject_type, subject_id, id);
+COMMENT ON INDEX messaging.outbox_of_subject IS 'The messages about one thing, to show or cancel them.';
+CREATE INDEX outbox_of_contact ON messaging.outbox (contact_id, id);
+COMMENT ON INDEX messaging.outbox_of_contact IS 'The messages to one contact.';
+CREATE INDEX outbox_by_wamid ON messaging.outbox (wamid) WHERE wamid IS NOT NULL;
+COMMENT ON INDEX messaging.outbox_by_wamid IS 'Finds the message a contact answered.';
+
+-- Every observation the provider reports, also late, out of order, contradicting or about messages we do not
+-- know (yet). The outbox row's state is a projection of these rows; see messaging/reports.py.
+CREATE TABLE messaging.delivery_report (
+    id                  bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT delivery_report_pkey PRIMARY KEY,
+    provider_message_id text        NOT NULL,
+    wamid               text        NOT NULL DEFAULT '',
+    external_id         text        NOT NULL DEFAULT '',
+    status              text        NOT NULL,
+    error_code          text        NOT NULL DEFAULT '',
+    error_message       text        NOT NULL DEFAULT '',
+    updated_at          timestamptz NOT NULL,
+    outbox_id           bigint CONSTRAINT delivery_report_outbox_fkey REFERENCES messaging.outbox (id),
+    generation          integer,
+    event_id            bigint      NOT NULL CONSTRAINT delivery_report_event_fkey REFERENCES inbox.event (id),
+    received_at         timestamptz NOT NULL,
+    deliveries          integer     NOT NULL DEFAULT 1,
+    CONSTRAINT delivery_report_status CHECK (status IN ('accepted', 'sent', 'delivered', 'read', 'failed')),
+    CONSTRAINT delivery_report_deliveries_counted CHECK (deliveries >= 1),
+    CONSTRAINT delivery_report_generation_of_outbox CHECK (generation IS NULL OR outbox_id IS NOT NULL),
+    CONSTRAINT delivery_report_once UNIQUE (provider_message_id, status, updated_at, error_code)
+);
+COMMENT ON CONSTRAINT delivery_report_once ON messaging.delivery_report IS
+    'The same observation sent again is counted, not kept twice.';
+
+CREATE INDEX delivery_report_of_outbox ON messaging.delivery_report (outbox_id, id) WHERE outbox_id IS NOT NULL;
+COMMENT ON INDEX messaging.delivery_report_of_outbox IS 'All that is known about one of our messages.';
+CREATE INDEX delivery_report_unmatched ON messaging.delivery_report (provider_message_id) WHERE outbox_id IS NULL;
+COMMENT ON INDEX messaging.delivery_report_unmatched IS 'Reports that came before the answer that tells their message.';
+CREATE INDEX delivery_report_unmatched_wamid ON messaging.delivery_report (wamid) WHERE outbox_id IS NULL;
+COMMENT ON INDEX messaging.delivery_report_unmatched_wamid IS 'The same, by the WhatsApp id: the provider''s own id is not always stable.';
+
+GRANT USAGE ON SCHEMA messaging TO api_tenant;
+GRANT SELECT (id, phone, user_id, name, last_inbound_at, opted_out_at, opt_changed_at, merged_into, created_at),
+    INSERT (phone, user_id, name, last_inbound_at, opted_out_at, opt_changed_at, created_at),
+    UPDATE (phone, user_id, name, last_inbound_at, opted_out_at, opt_changed_at, merged_into)
+    ON messaging.contact TO api_tenant;
+GRANT SELECT (
+        id, provider, wamid, contact_id, event_id, business_phone, type, text, button_payload, reply_to,
+        attachment_link, attachment_mime, attachment_filename, attachment_caption, attachment_sha256, sent_at,
+        received_at
+    ),
+    INSERT (
+        provider, wamid, contact_id, event_id, business_phone, type, text, button_payload, reply_to,
+        attachment_link, attachment_mime, attachment_filename, attachment_caption, attachment_sha256, sent_at,
+        received_at
+    )
+    ON messaging.message TO api_tenant;
+GRANT SELECT (
+        id, dedupe_key, purpose, contact_id, values, subject_type, subject_id, obligation_id, recheck, state, form,
+        external_key, generation, external_id, provider_message_id, wamid, error_code, paused_code, late_failure,
+        attempts, queued_at, sending_at, accepted_at, delivered_at, read_at, failed_at, ambiguous_at,
+        suppressed_at, cancelled_at
+    ),
+    INSERT (
+        dedupe_key, purpose, contact_id, values, subject_type, subject_id, obligation_id, recheck, external_key,
+        queued_at
+    ),
+    UPDATE (
+        state, form, generation, provider_message_id, wamid, error_code, paused_code, late_failure, attempts,
+        queued_at, sending_at, accepted_at, delivered_at, read_at, failed_at, ambiguous_at, suppressed_at,
+        cancelled_at
+    )
+    ON messaging.outbox TO api_tenant;
+GRANT SELECT (
+        id, provider_message_id, wamid, external_id, status, error_code, error_message, updated_at, outbox_id,
+        generation, event_id, received_at, deliveries
+    ),
+    INSERT (
+        provider_message_id, wamid, external_id, status, error_code, error_message, updated_at, event_id,
+        received_at
+    ),
+    UPDATE (outbox_id, generation, deliveries)
+    ON messaging.delivery_report TO api_tenant;
+
+-- payments: what contacts owe, what they say they paid, what staff saw at the bank, and what followed.
+--
+-- Money is an integer of the currency's minor unit beside its currency. Decisions, allocations, credits, history
+-- and stored bytes only grow: the customer's login may insert and read them, never change or remove them.
+
+CREATE SCHEMA payments;
+
+-- The bytes of receipts, once, by our own hash of them.
+CREATE TABLE payments.receipt_media (
+    sha256     bytea       NOT NULL CONSTRAINT receipt_media_pkey PRIMARY KEY,
+    content    bytea       NOT NULL,
+    mime_type  text        NOT NULL,
+    size_bytes integer     NOT NULL,
+    stored_at  timestamptz NOT NULL,
+    CONSTRAINT receipt_media_sha256_is_of_content CHECK (sha256 = sha256(content)),
+    CONSTRAINT receipt_media_size_is_of_content CHECK (size_bytes = octet_length(content) AND size_bytes > 0),
+    CONSTRAINT receipt_media_mime_bounded CHECK (length(mime_type) BETWEEN 3 AND 100)
+);
+COMMENT ON TABLE payments.receipt_media IS 'One row per distinct file; many receipts may show the same bytes.';
+
+-- What a contact owes. Partly paid is open with something in paid_minor.
+--   open -> paid (covered in full), paid -> open (an approval was reversed), open -> cancelled (nothing paid yet)
+CREATE TABLE payments.obligation (
+    id           bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT obligation_pkey PRIMARY KEY,
+    reference    text        NOT NULL,
+    contact_id   bigint      NOT NULL CONSTRAINT obligation_contact_fkey REFERENCES messaging.contact (id),
+    pupil        text        NOT NULL,
+    concept      text        NOT NULL,
+    due_on       date        NOT NULL,
+    amount_minor bigint      NOT NULL,
+    currency     text        NOT NULL,
+    paid_minor   bigint      NOT NULL DEFAULT 0,
+    state        text        NOT NULL DEFAULT 'open',
+    reason       text        NOT NULL DEFAULT '',
+    opened_at    timestamptz NOT NULL,
+    paid_at      timestamptz,
+    cancelled_at timestamptz,
+    CONSTRAINT obligation_state CHECK (state IN ('open', 'paid', 'cancelled')),
+    CONSTRAINT obligation_amount_positive CHECK (amount_minor BETWEEN 1 AND 1000000000000000),
+    CONSTRAINT obligation_never_overpaid CHECK (paid_minor BETWEEN 0 AND amount_minor),
+    CONSTRAINT obligation_paid_is_covered CHECK ((state = 'paid') = (paid_minor = amount_minor)),
+    CONSTRAINT obligation_paid_has_time CHECK ((state = 'paid') = (paid_at IS NOT NULL)),
+    CONSTRAINT obligation_cancelled_has_time CHECK ((state = 'cancelled') = (cancelled_at IS NOT NULL)),
+    CONSTRAINT obligation_cancelled_owes_nobody CHECK (state <> 'cancelled' OR (paid_minor = 0 AND reason <> '')),
+    CONSTRAINT obligation_currency_is_a_code CHECK (currency ~ '^[A-Z]{3}$'),
+    CONSTRAINT obligation_texts_bounded CHECK (
+        length(reference) BETWEEN 1 AND 80 AND length(pupil) BETWEEN 1 AND 120
+        AND length(concept) BETWEEN 1 AND 120 AND length(reason) <= 500
+    ),
+    CONSTRAINT obligation_reference_once UNIQUE (reference)
+);
+COMMENT ON CONSTRAINT obligation_reference_once ON payments.obligation IS
+    'The customer''s own reference names one debt, however often it is loaded.';
+COMMENT ON COLUMN payments.obligation.paid_minor IS
+    'The sum of its allocations; both change in one statement, and ledger_difference proves it.';
+CREATE INDEX obligation_of_contact ON payments.obligation (contact_id, id);
+COMMENT ON INDEX payments.obligation_of_contact IS 'What one contact owes.';
+CREATE INDEX obligation_open ON payments.obligation (due_on, id) WHERE state = 'open';
+COMMENT ON INDEX payments.obligation_open IS 'What is owed now, oldest first.';
+
+-- A claim says "I paid". States and moves: platform_core/payments/lifecycle.py.
+CREATE TABLE payments.claim (
+    id                 bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT claim_pkey PRIMARY KEY,
+    open_key           text        NOT NULL,
+    origin             text        NOT NULL,
+    contact_id         bigint      NOT NULL CONSTRAINT claim_contact_fkey REFERENCES messaging.contact (id),
+    creator_type       text        NOT NULL,
+    creator_id         text        NOT NULL,
+    creator_role       text        NOT NULL DEFAULT '',
+    currency           text        NOT NULL,
+    claimed_minor      bigint,
+    verified_minor     bigint,
+    note               text        NOT NULL DEFAULT '',
+    state              text        NOT NULL DEFAULT 'received',
+    version            integer     NOT NULL DEFAULT 1,
+    reason             text        NOT NULL DEFAULT '',
+    first_approver_id  text,
+    approver_id        text,
+    supersedes         bigint CONSTRAINT claim_supersedes_fkey REFERENCES payments.claim (id),
+    duplicate_of       bigint CONSTRAINT claim_duplicate_of_fkey REFERENCES payments.claim (id),
+    opened_at          timestamptz NOT NULL,
+    state_at           timestamptz NOT NULL,
+    awaiting_second_at timestamptz,
+    approved_at        timestamptz,
+    reconciled_at      timestamptz,
+    closed_at          timestamptz,
+    CONSTRAINT claim_state CHECK (state IN (
+        'received', 'evidence_failed', 'pending_review', 'needs_info', 'awaiting_second', 'approved',
+        'reconciled', 'rejected', 'duplicate', 'withdrawn', 'expired', 'reversed'
+    )),
+    CONSTRAINT claim_closed_has_time CHECK (
+        (state IN ('rejected', 'duplicate', 'withdrawn', 'expired', 'reversed')) = (closed_at IS NOT NULL)
+    ),
+    CONSTRAINT claim_approved_has_time CHECK (
+        (state IN ('approved', 'reconciled', 'reversed')) = (approved_at IS NOT NULL)
+    ),
+    CONSTRAINT claim_approved_is_verified CHECK (
+        approved_at IS NULL OR (approver_id IS NOT NULL AND verified_minor IS NOT NULL)
+    ),
+    CONSTRAINT claim_awaiting_second_has_first CHECK (
+        state <> 'awaiting_second'
+        OR (awaiting_second_at IS NOT NULL AND first_approver_id IS NOT NULL AND verified_minor IS NOT NULL)
+    ),
+    CONSTRAINT claim_reconciled_has_time CHECK (state <> 'reconciled' OR reconciled_at IS NOT NULL),
+    CONSTRAINT claim_duplicate_names_other CHECK ((state = 'duplicate') = (duplicate_of IS NOT NULL)),
+    CONSTRAINT claim_refusal_has_reason CHECK (state NOT IN ('rejected', 'reversed') OR reason <> ''),
+    CONSTRAINT claim_names_no_later_one CHECK (supersedes < id AND duplicate_of <> id),
+    CONSTRAINT claim_approver_is_not_creator CHECK (approver_id <> creator_id AND first_approver_id <> creator_id),
+    CONSTRAINT claim_second_is_not_first CHECK (approver_id <> first_approver_id),
+    CONSTRAINT claim_amounts_positive CHECK (
+        claimed_minor BETWEEN 1 AND 1000000000000000 AND verified_minor BETWEEN 1 AND 1000000000000000
+    ),
+    CONSTRAINT claim_currency_is_a_code CHECK (currency ~ '^[A-Z]{3}$'),
+    CONSTRAINT claim_origin CHECK (origin IN ('whatsapp', 'desk')),
+    CONSTRAINT claim_creator_type CHECK (creator_type IN ('user', 'contact', 'system', 'support')),
+    CONSTRAINT claim_version_counts CHECK (version > 0),
+    CONSTRAINT claim_texts_bounded CHECK (
+        length(open_key) BETWEEN 1 AND 300 AND length(creator_id) BETWEEN 1 AND 200
+        AND length(reason) <= 500 AND length(note) <= 500
+    ),
+    CONSTRAINT claim_open_once UNIQUE (open_key)
+);
+COMMENT ON CONSTRAINT claim_open_once ON payments.claim IS
+    'One message, or one request at the desk, opens one claim however often it is handled.';
+COMMENT ON COLUMN payments.claim.version IS 'Goes up with every move; a decision names the version it looked at.';
+COMMENT ON COLUMN payments.claim.approver_id IS 'The member whose approval moved the money; the second, when two were needed.';
+CREATE INDEX claim_waiting ON payments.claim (state_at, id)
+    WHERE state IN ('received', 'pending_review', 'needs_info', 'awaiting_second');
+COMMENT ON INDEX payments.claim_waiting IS 'What staff owe an answer to, oldest first.';
+CREATE INDEX claim_of_contact ON payments.claim (contact_id, id);
+COMMENT ON INDEX payments.claim_of_contact IS 'What one contact claimed.';
+
+-- The history of a claim: one row per move, written by the statement that moves it.
+CREATE TABLE payments.claim_event (
+    id          bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT claim_event_pkey PRIMARY KEY,
+    claim_id    bigint      NOT NULL CONSTRAINT claim_event_claim_fkey REFERENCES payments.claim (id),
+    version     integer     NOT NULL,
+    from_state  text,
+    to_state    text        NOT NULL,
+    actor_type  text        NOT NULL,
+    actor_id    text        NOT NULL,
+    actor_role  text        NOT NULL DEFAULT '',
+    decision_id text,
+    note        text        NOT NULL DEFAULT '',
+    at          timestamptz NOT NULL,
+    CONSTRAINT claim_event_move CHECK (
+        (from_state IS NULL AND to_state = 'received' AND version = 1)
+        OR (from_state, to_state) IN (
+            ('received', 'evidence_failed'),
+            ('received', 'pending_review'),
+            ('evidence_failed', 'pending_review'),
+            ('evidence_failed', 'withdrawn'),
+            ('pending_review', 'needs_info'),
+            ('pending_review', 'awaiting_second'),
+            ('pending_review', 'approved'),
+            ('pending_review', 'rejected'),
+            ('pending_review', 'duplicate'),
+            ('pending_review', 'withdrawn'),
+            ('needs_info', 'pending_review'),
+            ('needs_info', 'rejected'),
+            ('needs_info', 'duplicate'),
+            ('needs_info', 'withdrawn'),
+            ('needs_info', 'expired'),
+            ('awaiting_second', 'approved'),
+            ('awaiting_second', 'rejected'),
+            ('awaiting_second', 'duplicate'),
+            ('awaiting_second', 'withdrawn'),
+            ('approved', 'reconciled'),
+            ('approved', 'reversed'),
+            ('reconciled', 'reversed')
+        )
+    ),
+    CONSTRAINT claim_event_note_bounded CHECK (length(note) <= 500),
+    CONSTRAINT claim_event_once UNIQUE (claim_id, version)
+);
+COMMENT ON CONSTRAINT claim_event_once ON payments.claim_event IS 'A version of a claim is reached once.';
+
+-- What a member decided, on what evidence, after checking what. Never changes.
+CREATE TABLE payments.decision (
+    id              text        NOT NULL CONSTRAINT decision_pkey PRIMARY KEY,
+    claim_id        bigint      NOT NULL CONSTRAINT decision_claim_fkey REFERENCES payments.claim (id),
+    claim_version   integer     NOT NULL,
+    action          text        NOT NULL,
+    outcome         text        NOT NULL,
+    actor_type      text        NOT NULL,
+    actor_id        text        NOT NULL,
+    actor_role      text        NOT NULL,
+    verified_minor  bigint,
+    currency        text        NOT NULL,
+    method          text,
+    rail            text        NOT NULL DEFAULT '',
+    bank_reference  text        NOT NULL DEFAULT '',
+    reference_key   text        NOT NULL DEFAULT '',
+    value_date      date,
+    note            text        NOT NULL DEFAULT '',
+    reason          text        NOT NULL DEFAULT '',
+    evidence_sha256 bytea[]     NOT NULL,
+    allocations     jsonb,
+    request_sha256  bytea       NOT NULL,
+    result          jsonb       NOT NULL,
+    decided_at      timestamptz NOT NULL,
+    CONSTRAINT decision_action CHECK (action IN (
+        'approve', 'reject', 'needs_info', 'duplicate', 'withdraw', 'reverse', 'reconcile'
+    )),
+    CONSTRAINT decision_method CHECK (method IN ('bank_app', 'statement', 'cep', 'cash', 'other')),
+    CONSTRAINT decision_approval_was_checked CHECK (
+        action <> 'approve' OR (method IS NOT NULL AND verified_minor IS NOT NULL)
+    ),
+    CONSTRAINT decision_reconciled_to_a_movement CHECK (action <> 'reconcile' OR bank_reference <> ''),
+    CONSTRAINT decision_refusal_has_reason CHECK (
+        action NOT IN ('reject', 'needs_info', 'reverse') OR reason <> ''
+    ),
+    CONSTRAINT decision_amount_positive CHECK (verified_minor BETWEEN 1 AND 1000000000000000),
+    CONSTRAINT decision_texts_bounded CHECK (
+        length(id) BETWEEN 1 AND 120 AND length(rail) <= 40 AND length(bank_reference) <= 60
+        AND length(reference_key) <= 60 AND length(note) <= 500 AND length(reason) <= 500
+    ),
+    CONSTRAINT decision_request_is_sha256 CHECK (octet_length(request_sha256) = 32),
+    CONSTRAINT decision_version_once UNIQUE (claim_id, claim_version)
+);
+COMMENT ON CONSTRAINT decision_pkey ON payments.decision IS
+    'The decider''s own id: asking again with it answers the stored result and changes nothing.';
+COMMENT ON CONSTRAINT decision_version_once ON payments.decision IS 'A version of a claim is decided once.';
+COMMENT ON COLUMN payments.decision.evidence_sha256 IS 'The receipts of the claim at the version that was looked at.';
+COMMENT ON COLUMN payments.decision.reference_key IS 'bank_reference in capitals and digits only, to compare.';
+CREATE INDEX decision_by_movement ON payments.decision (reference_key, claim_id) WHERE reference_key <> '';
+COMMENT ON INDEX payments.decision_by_movement IS 'Finds other claims that name the same bank movement.';
+
+ALTER TABLE payments.claim_event ADD CONSTRAINT claim_event_decision_fkey
+    FOREIGN KEY (decision_id) REFERENCES payments.decision (id) DEFERRABLE INITIALLY DEFERRED;
+
+-- A bank movement that an approval named. Its row makes two approvals of one movement wait for each other, so that
+-- the second sees the first and asks for a second approver.
+CREATE TABLE payments.movement (
+    key            text        NOT NULL CONSTRAINT movement_pkey PRIMARY KEY,
+    first_named_at timestamptz NOT NULL,
+    last_named_at  timestamptz NOT NULL,
+    CONSTRAINT movement_key_bounded CHECK (length(key) BETWEEN 1 AND 200)
+);
+COMMENT ON TABLE payments.movement IS 'One row per rail, reference, currency, amount and value date ever approved.';
+
+-- Verified money put to a debt. A reversal adds the same amount with a minus sign.
+CREATE TABLE payments.allocation (
+    id            bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT allocation_pkey PRIMARY KEY,
+    claim_id      bigint      NOT NULL CONSTRAINT allocation_claim_fkey REFERENCES payments.claim (id),
+    obligation_id bigint      NOT NULL CONSTRAINT allocation_obligation_fkey REFERENCES payments.obligation (id),
+    decision_id   text        NOT NULL CONSTRAINT allocation_decision_fkey
+        REFERENCES payments.decision (id) DEFERRABLE INITIALLY DEFERRED,
+    amount_minor  bigint      NOT NULL,
+    currency      text        NOT NULL,
+    reverses      bigint CONSTRAINT allocation_reverses_fkey REFERENCES payments.allocation (id),
+    at            timestamptz NOT NULL,
+    CONSTRAINT allocation_sign CHECK (amount_minor <> 0 AND (amount_minor < 0) = (reverses IS NOT NULL)),
+    CONSTRAINT allocation_reversed_once UNIQUE (reverses)
+);
+COMMENT ON CONSTRAINT allocation_reversed_once ON payments.allocation IS 'An allocation is taken back once.';
+CREATE UNIQUE INDEX allocation_once ON payments.allocation (claim_id, obligation_id) WHERE reverses IS NULL;
+COMMENT ON INDEX payments.allocation_once IS 'A claim is approved once, so it pays a debt once.';
+CREATE INDEX allocation_of_obligation ON payments.allocation (obligation_id, id);
+COMMENT ON INDEX payments.allocation_of_obligation IS 'What paid a debt.';
+
+-- Verified money that no debt took. The balance of a contact is the sum.
+CREATE TABLE payments.credit (
+    id           bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT credit_pkey PRIMARY KEY,
+    contact_id   bigint      NOT NULL CONSTRAINT credit_contact_fkey REFERENCES messaging.contact (id),
+    claim_id     bigint      NOT NULL CONSTRAINT credit_claim_fkey REFERENCES payments.claim (id),
+    decision_id  text        NOT NULL CONSTRAINT credit_decision_fkey
+        REFERENCES payments.decision (id) DEFERRABLE INITIALLY DEFERRED,
+    amount_minor bigint      NOT NULL,
+    currency     text        NOT NULL,
+    reverses     bigint CONSTRAINT credit_reverses_fkey REFERENCES payments.credit (id),
+    at           timestamptz NOT NULL,
+    CONSTRAINT credit_sign CHECK (amount_minor <> 0 AND (amount_minor < 0) = (reverses IS NOT NULL)),
+    CONSTRAINT credit_reversed_once UNIQUE (reverses)
+);
+COMMENT ON CONSTRAINT credit_reversed_once ON payments.credit IS 'A credit is taken back once.';
+CREATE UNIQUE INDEX credit_once ON payments.credit (claim_id) WHERE reverses IS NULL;
+COMMENT ON INDEX payments.credit_once IS 'A claim leaves credit once.';
+CREATE INDEX credit_of_contact ON payments.credit (contact_id, id);
+COMMENT ON INDEX payments.credit_of_contact IS 'The balance of a contact.';
+
+-- The evidence of one message. fetching -> captured | failed, failed -> captured.
+CREATE TABLE payments.receipt (
+    id          bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT receipt_pkey PRIMARY KEY,
+    message_id  bigint      NOT NULL CONSTRAINT receipt_message_fkey REFERENCES messaging.message (id),
+    wamid       text        NOT NULL,
+    claim_id    bigint      NOT NULL CONSTRAINT receipt_claim_fkey REFERENCES payments.claim (id),
+    state       text        NOT NULL DEFAULT 'fetching',
+    sha256      bytea CONSTRAINT receipt_media_fkey REFERENCES payments.receipt_media (sha256),
+    failure     text        NOT NULL DEFAULT '',
+    filename    text        NOT NULL DEFAULT '',
+    seen_at     timestamptz NOT NULL,
+    captured_at timestamptz,
+    failed_at   timestamptz,
+    CONSTRAINT receipt_state CHECK (state IN ('fetching', 'captured', 'failed')),
+    CONSTRAINT receipt_captured_has_bytes CHECK (
+        (state = 'captured') = (sha256 IS NOT NULL) AND (state = 'captured') = (captured_at IS NOT NULL)
+    ),
+    CONSTRAINT receipt_failed_has_time CHECK ((state = 'failed') = (failed_at IS NOT NULL)),
+    CONSTRAINT receipt_failed_says_why CHECK (state <> 'failed' OR failure <> ''),
+    CONSTRAINT receipt_texts_bounded CHECK (
+        length(wamid) BETWEEN 1 AND 255 AND length(filename) <= 255 AND length(failure) <= 200
+    ),
+    CONSTRAINT receipt_once UNIQUE (wamid),
+    CONSTRAINT receipt_message_once UNIQUE (message_id)
+);
+COMMENT ON CONSTRAINT receipt_once ON payments.receipt IS 'One WhatsApp message is evidence once.';
+COMMENT ON CONSTRAINT receipt_message_once ON payments.receipt IS 'One stored message is evidence once.';
+CREATE INDEX receipt_of_claim ON payments.receipt (claim_id, id);
+COMMENT ON INDEX payments.receipt_of_claim IS 'The evidence of a claim.';
+CREATE INDEX receipt_by_sha256 ON payments.receipt (sha256) WHERE sha256 IS NOT NULL;
+COMMENT ON INDEX payments.receipt_by_sha256 IS 'Who else sent the same bytes.';
+
+-- Signs that two claims are about one payment. A sign decides nothing; a person does.
+CREATE TABLE payments.flag (
+    id             bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT flag_pkey PRIMARY KEY,
+    claim_id       bigint      NOT NULL CONSTRAINT flag_claim_fkey REFERENCES payments.claim (id),
+    kind           text        NOT NULL,
+    other_claim_id bigint      NOT NULL CONSTRAINT flag_other_claim_fkey REFERENCES payments.claim (id),
+    raised_at      timestamptz NOT NULL,
+    CONSTRAINT flag_kind CHECK (kind IN ('same_movement', 'same_bytes', 'reference_other_amount', 'close_in_time')),
+    CONSTRAINT flag_names_another CHECK (other_claim_id <> claim_id),
+    CONSTRAINT flag_once UNIQUE (claim_id, kind, other_claim_id)
+);
+COMMENT ON CONSTRAINT flag_once ON payments.flag IS 'The same sign between two claims is raised once.';
+CREATE INDEX flag_of_other ON payments.flag (other_claim_id, id);
+COMMENT ON INDEX payments.flag_of_other IS 'The signs seen from the other claim.';
+
+-- A message to send before or after a debt is due. States and moves: platform_core/payments/lifecycle.py.
+CREATE TABLE payments.reminder (
+    id            bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT reminder_pkey PRIMARY KEY,
+    obligation_id bigint      NOT NULL CONSTRAINT reminder_obligation_fkey REFERENCES payments.obligation (id),
+    step          text        NOT NULL,
+    local_date    date        NOT NULL,
+    local_time    time        NOT NULL,
+    timezone      text        NOT NULL,
+    due_at        timestamptz NOT NULL,
+    send_at       timestamptz NOT NULL,
+    round         integer     NOT NULL DEFAULT 1,
+    state         text        NOT NULL,
+    outbox_id     bigint CONSTRAINT reminder_outbox_fkey REFERENCES messaging.outbox (id),
+    state_at      timestamptz NOT NULL,
+    CONSTRAINT reminder_state CHECK (state IN ('scheduled', 'suspended', 'queued', 'cancelled', 'skipped')),
+    CONSTRAINT reminder_queued_has_message CHECK (state <> 'queued' OR outbox_id IS NOT NULL),
+    CONSTRAINT reminder_round_counts CHECK (round > 0),
+    CONSTRAINT reminder_texts_bounded CHECK (
+        length(step) BETWEEN 1 AND 20 AND length(timezone) BETWEEN 1 AND 60
+    ),
+    CONSTRAINT reminder_once UNIQUE (obligation_id, step)
+);
+COMMENT ON CONSTRAINT reminder_once ON payments.reminder IS 'A step of the plan reminds of a debt once.';
+COMMENT ON COLUMN payments.reminder.due_at IS 'When the plan wants it; the local wall time it comes from stands beside it.';
+COMMENT ON COLUMN payments.reminder.send_at IS 'When its job runs: due_at, or later after it was held back.';
+COMMENT ON COLUMN payments.reminder.round IS 'Goes up when it is scheduled again; a job of an older round does nothing.';
+
+GRANT USAGE ON SCHEMA payments TO api_tenant;
+GRANT SELECT (sha256, content, mime_type, size_bytes, stored_at),
+    INSERT (sha256, content, mime_type, size_bytes, stored_at)
+    ON payments.receipt_media TO api_tenant;
+GRANT SELECT (
+        id, reference, contact_id, pupil, concept, due_on, amount_minor, currency, paid_minor, state, reason,
+        opened_at, paid_at, cancelled_at
+    ),
+    INSERT (reference, contact_id, pupil, concept, due_on, amount_minor, currency, opened_at),
+    UPDATE (paid_minor, state, reason, paid_at, cancelled_at)
+    ON payments.obligation TO api_tenant;
+GRANT SELECT (
+        id, open_key, origin, contact_id, creator_type, creator_id, creator_role, currency, claimed_minor,
+        verified_minor, note, state, version, reason, first_approver_id, approver_id, supersedes, duplicate_of,
+        opened_at, state_at, awaiting_second_at, approved_at, reconciled_at, closed_at
+    ),
+    INSERT (
+        open_key, origin, contact_id, creator_type, creator_id, creator_role, currency, claimed_minor, note,
+        supersedes, opened_at, state_at
+    ),
+    UPDATE (
+        verified_minor, state, version, reason, first_approver_id, approver_id, duplicate_of, state_at,
+        awaiting_second_at, approved_at, reconciled_at, closed_at
+    )
+    ON payments.claim TO api_tenant;
+GRANT SELECT (
+        id, claim_id, version, from_state, to_state, actor_type, actor_id, actor_role, decision_id, note, at
+    ),
+    INSERT (claim_id, version, from_state, to_state, actor_type, actor_id, actor_role, decision_id, note, at)
+    ON payments.claim_event TO api_tenant;
+GRANT SELECT (
+        id, claim_id, claim_version, action, outcome, actor_type, actor_id, actor_role, verified_minor, currency,
+        method, rail, bank_reference, reference_key, value_date, note, reason, evidence_sha256, allocations,
+        request_sha256, result, decided_at
+    ),
+    INSERT (
+        id, claim_id, claim_version, action, outcome, actor_type, actor_id, actor_role, verified_minor, currency,
+        method, rail, bank_reference, reference_key, value_date, note, reason, evidence_sha256, allocations,
+        request_sha256, result, decided_at
+    )
+    ON payments.decision TO api_tenant;
+GRANT SELECT (key, first_named_at, last_named_at),
+    INSERT (key, first_named_at, last_named_at),
+    UPDATE (last_named_at)
+    ON payments.movement TO api_tenant;
+GRANT SELECT (id, claim_id, obligation_id, decision_id, amount_minor, currency, reverses, at),
+    INSERT (claim_id, obligation_id, decision_id, amount_minor, currency, reverses, at)
+    ON payments.allocation TO api_tenant;
+GRANT SELECT (id, contact_id, claim_id, decision_id, amount_minor, currency, reverses, at),
+    INSERT (contact_id, claim_id, decision_id, amount_minor, currency, reverses, at)
+    ON payments.credit TO api_tenant;
+GRANT SELECT (
+        id, message_id, wamid, claim_id, state, sha256, failure, filename, seen_at, captured_at, failed_at
+    ),
+    INSERT (message_id, wamid, claim_id, filename, seen_at),
+    UPDATE (claim_id, state, sha256, failure, captured_at, failed_at)
+    ON payments.receipt TO api_tenant;
+GRANT SELECT (id, claim_id, kind, other_claim_id, raised_at),
+    INSERT (claim_id, kind, other_claim_id, raised_at)
+    ON payments.flag TO api_tenant;
+GRANT SELECT (
+        id, obligation_id, step, local_date, local_time, timezone, due_at, send_at, round, state, outbox_id, state_at
+    ),
+    INSERT (obligation_id, step, local_date, local_time, timezone, due_at, send_at, state, state_at),
+    UPDATE (send_at, round, state, outbox_id, state_at)
+    ON payments.reminder TO api_tenant;
+
+-- What a person must look at: one row per trouble, however often it repeats.
+
+CREATE SCHEMA alerts;
+COMMENT ON SCHEMA alerts IS 'Troubles that need a person.';
+
+CREATE TABLE alerts.alert (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    kind text NOT NULL,
+    severity text NOT NULL,
+    subject text NOT NULL,
+    detail jsonb NOT NULL DEFAULT '{}',
+    dedupe text NOT NULL,
+    occurrences integer NOT NULL DEFAULT 1,
+    first_at timestamptz NOT NULL,
+    last_at timestamptz NOT NULL,
+    state text NOT NULL DEFAULT 'open',
+    acknowledged_at timestamptz,
+    acknowledged_by text,
+    resolved_at timestamptz,
+    resolved_by text,
+    CONSTRAINT alert_pkey PRIMARY KEY (id),
+    CONSTRAINT alert_kind_is_dotted_words CHECK (kind ~ '^[a-z][a-z_]*(\.[a-z][a-z_]*)+$' AND length(kind) <= 80),
+    CONSTRAINT alert_severity_known CHECK (severity IN ('P1', 'P2', 'P3')),
+    CONSTRAINT alert_subject_is_bounded CHECK (length(subject) BETWEEN 1 AND 300),
+    CONSTRAINT alert_detail_is_an_object CHECK (jsonb_typeof(detail) = 'object'),
+    CONSTRAINT alert_dedupe_is_bounded CHECK (length(dedupe) BETWEEN 1 AND 200),
+    CONSTRAINT alert_occurrences_counted CHECK (occurrences > 0),
+    CONSTRAINT alert_last_after_first CHECK (last_at >= first_at),
+    CONSTRAINT alert_state_known CHECK (state IN ('open', 'acknowledged', 'resolved')),
+    CONSTRAINT alert_open_untouched CHECK (state <> 'open' OR acknowledged_at IS NULL),
+    CONSTRAINT alert_acknowledged_when_seen CHECK (state <> 'acknowledged' OR acknowledged_at IS NOT NULL),
+    CONSTRAINT alert_acknowledged_by_someone CHECK ((acknowledged_at IS NULL) = (acknowledged_by IS NULL)),
+    CONSTRAINT alert_resolved_is_final CHECK ((state = 'resolved') = (resolved_at IS NOT NULL)),
+    CONSTRAINT alert_resolved_by_someone CHECK ((resolved_at IS NULL) = (resolved_by IS NULL))
+);
+CREATE UNIQUE INDEX alert_one_unresolved_per_dedupe ON alerts.alert (dedupe) WHERE state <> 'resolved';
+COMMENT ON INDEX alerts.alert_one_unresolved_per_dedupe IS
+    'One trouble is one alert until it is resolved: a repeat counts, a repeat after resolution is a new alert.';
+COMMENT ON COLUMN alerts.alert.severity IS 'P1 a person now, P2 a person today, P3 a ticket. A repeat may raise it, never lower it.';
+
+CREATE TABLE alerts.occurrence (
+    job_id bigint NOT NULL,
+    alert_id bigint NOT NULL,
+    at timestamptz NOT NULL,
+    CONSTRAINT occurrence_pkey PRIMARY KEY (job_id),
+    CONSTRAINT occurrence_alert_fkey FOREIGN KEY (alert_id) REFERENCES alerts.alert (id)
+);
+COMMENT ON TABLE alerts.occurrence IS 'Which job reported which alert.';
+COMMENT ON CONSTRAINT occurrence_pkey ON alerts.occurrence IS 'A job that runs twice counts once.';
+CREATE INDEX occurrence_by_alert ON alerts.occurrence (alert_id);
+
+GRANT USAGE ON SCHEMA alerts TO api_tenant;
+GRANT SELECT (id, kind, severity, subject, detail, dedupe, occurrences, first_at, last_at, state,
+              acknowledged_at, acknowledged_by, resolved_at, resolved_by) ON alerts.alert TO api_tenant;
+GRANT INSERT (kind, severity, subject, detail, dedupe, first_at, last_at) ON alerts.alert TO api_tenant;
+GRANT UPDATE (severity, subject, detail, occurrences, last_at, state,
+              acknowledged_at, acknowledged_by, resolved_at, resolved_by) ON alerts.alert TO api_tenant;
+GRANT SELECT (job_id, alert_id, at) ON alerts.occurrence TO api_tenant;
+GRANT INSERT (job_id, alert_id, at) ON alerts.occurrence TO api_tenant;

@@ -1,0 +1,246 @@
+-- inbox: signed events in, exactly once.
+--
+-- Every authentic delivery of a provider is one row, with the bytes as they came. Bytes, not text or jsonb: a
+-- signed body may hold an escaped NUL or a lone surrogate, which neither type can store, and the signature is
+-- over the bytes.
+--
+-- An event is `received` (a job will handle it), `held` (authentic but signed outside the tolerance: a person
+-- releases it, or a fresh delivery of the same bytes does), `handled`, `unreadable` (this connector version
+-- cannot read it) or `failed` (handling it was given up). The last two go back through their job's redrive.
+
+CREATE SCHEMA inbox;
+
+CREATE TABLE inbox.event (
+    id          bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT event_pkey PRIMARY KEY,
+    source      text        NOT NULL,
+    endpoint    text        NOT NULL,
+    event_id    text        NOT NULL,
+    event_type  text        NOT NULL,
+    body        bytea       NOT NULL,
+    body_sha256 bytea       NOT NULL,
+    headers     jsonb       NOT NULL DEFAULT '{}',
+    signed_at   timestamptz NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    stale       boolean     NOT NULL,
+    state       text        NOT NULL,
+    released_at timestamptz,
+    handled_at  timestamptz,
+    failed_at   timestamptz,
+    job_id      bigint,
+    note        text        NOT NULL DEFAULT '',
+    CONSTRAINT event_state CHECK (state IN ('received', 'held', 'handled', 'unreadable', 'failed')),
+    CONSTRAINT event_held_until_released CHECK ((state = 'held') = (stale AND released_at IS NULL)),
+    CONSTRAINT event_handled_has_time CHECK ((state = 'handled') = (handled_at IS NOT NULL)),
+    CONSTRAINT event_failed_has_time CHECK ((state IN ('unreadable', 'failed')) = (failed_at IS NOT NULL)),
+    CONSTRAINT event_names_bounded CHECK (
+        length(source) BETWEEN 1 AND 60
+        AND length(endpoint) BETWEEN 1 AND 120
+        AND length(event_id) BETWEEN 1 AND 255
+        AND length(event_type) BETWEEN 1 AND 120
+    ),
+    CONSTRAINT event_sha256_is_32_bytes CHECK (octet_length(body_sha256) = 32),
+    CONSTRAINT event_once UNIQUE (source, endpoint, event_id)
+);
+COMMENT ON CONSTRAINT event_once ON inbox.event IS
+    'One event of a provider is stored once per endpoint, however often it is delivered.';
+COMMENT ON COLUMN inbox.event.headers IS 'content-type and x-webhook-endpoint-id only; never a signature.';
+
+CREATE INDEX event_open ON inbox.event (id) WHERE state <> 'handled';
+COMMENT ON INDEX inbox.event_open IS 'What still waits or needs a person; handled events are the many.';
+
+CREATE TABLE inbox.conflict (
+    id               bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT conflict_pkey PRIMARY KEY,
+    event            bigint      NOT NULL CONSTRAINT conflict_event_fkey REFERENCES inbox.event (id),
+    body             bytea       NOT NULL,
+    body_sha256      bytea       NOT NULL,
+    signed_at        timestamptz NOT NULL,
+    received_at      timestamptz NOT NULL DEFAULT now(),
+    last_received_at timestamptz NOT NULL DEFAULT now(),
+    deliveries       integer     NOT NULL DEFAULT 1,
+    CONSTRAINT conflict_deliveries_counted CHECK (deliveries >= 1),
+    CONSTRAINT conflict_once UNIQUE (event, body_sha256)
+);
+COMMENT ON TABLE inbox.conflict IS 'Authentic deliveries that carry a known event id with other bytes: kept, never handled.';
+COMMENT ON CONSTRAINT conflict_once ON inbox.conflict IS
+    'Each distinct conflicting body is kept once; its further deliveries are counted.';
+
+CREATE TABLE inbox.refusal (
+    hour     timestamptz NOT NULL,
+    source   text        NOT NULL,
+    endpoint text        NOT NULL,
+    reason   text        NOT NULL,
+    count    bigint      NOT NULL DEFAULT 1,
+    CONSTRAINT refusal_pkey PRIMARY KEY (hour, source, endpoint, reason),
+    CONSTRAINT refusal_names_bounded CHECK (
+        length(source) BETWEEN 1 AND 60 AND length(endpoint) BETWEEN 1 AND 120 AND length(reason) BETWEEN 1 AND 60
+    )
+);
+COMMENT ON TABLE inbox.refusal IS
+    'How many deliveries were refused at the door, by hour. Nothing of a refused delivery itself is stored.';
+COMMENT ON CONSTRAINT refusal_pkey ON inbox.refusal IS 'One counter per hour, door and reason.';
+
+-- Store one authentic delivery and its job, in the caller's transaction and in one round trip.
+-- outcome: stored (new, or a fresh delivery of a held one), held (stale), duplicate, conflict.
+CREATE FUNCTION inbox.receive(
+    source     text,
+    endpoint   text,
+    event_id   text,
+    event_type text,
+    body       bytea,
+    headers    jsonb,
+    signed_at  timestamptz,
+    stale      boolean
+) RETURNS TABLE (outcome text, event bigint, job bigint)
+    LANGUAGE plpgsql
+    SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    digest  CONSTANT bytea := sha256(receive.body);
+    known   record;
+    kept    record;
+BEGIN
+    INSERT INTO inbox.event AS e (
+        source, endpoint, event_id, event_type, body, body_sha256, headers, signed_at, stale, state
+    )
+    VALUES (
+        receive.source, receive.endpoint, receive.event_id, receive.event_type, receive.body, digest,
+        receive.headers, receive.signed_at, receive.stale,
+        CASE WHEN receive.stale THEN 'held' ELSE 'received' END
+    )
+    ON CONFLICT ON CONSTRAINT event_once DO NOTHING
+    RETURNING e.id INTO receive.event;
+
+    IF receive.event IS NOT NULL THEN
+        IF receive.event_type = 'unreadable' THEN
+            PERFORM inbox.raise_alert('inbox.unreadable', 'P2', receive.event, '{}');
+        END IF;
+        IF receive.stale THEN
+            receive.outcome := 'held';
+            PERFORM inbox.raise_alert(
+                'inbox.held', 'P2', receive.event, jsonb_build_object('signed_at', receive.signed_at)
+            );
+        ELSE
+            receive.outcome := 'stored';
+            receive.job := inbox.start(receive.event);
+        END IF;
+        RETURN NEXT;
+        RETURN;
+    END IF;
+
+    -- Another delivery won the unique key. It is committed, so this statement's snapshot sees it.
+    SELECT e.id, e.body_sha256, e.state, e.job_id INTO STRICT known
+    FROM inbox.event AS e
+    WHERE e.source = receive.source AND e.endpoint = receive.endpoint AND e.event_id = receive.event_id;
+    receive.event := known.id;
+    receive.job := known.job_id;
+
+    IF known.body_sha256 <> digest THEN
+        INSERT INTO inbox.conflict AS c (event, body, body_sha256, signed_at)
+        VALUES (known.id, receive.body, digest, receive.signed_at)
+        ON CONFLICT ON CONSTRAINT conflict_once
+            DO UPDATE SET deliveries = c.deliveries + 1, last_received_at = now()
+        RETURNING c.id, c.deliveries INTO kept;
+        IF kept.deliveries = 1 THEN
+            PERFORM inbox.raise_alert(
+                'inbox.conflict', 'P1', known.id, jsonb_build_object('conflict', kept.id)
+            );
+        END IF;
+        receive.outcome := 'conflict';
+        RETURN NEXT;
+        RETURN;
+    END IF;
+
+    receive.outcome := 'duplicate';
+    IF known.state = 'held' AND NOT receive.stale THEN
+        -- The provider signed the same bytes again, now: what held the first delivery is answered.
+        UPDATE inbox.event AS e
+        SET state = 'received', released_at = now(), note = 'released by a fresh delivery'
+        WHERE e.id = known.id AND e.state = 'held';
+        IF FOUND THEN
+            receive.outcome := 'stored';
+            receive.job := inbox.start(known.id);
+        END IF;
+    END IF;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION inbox.receive(text, text, text, text, bytea, jsonb, timestamptz, boolean) IS
+    'The only way in: event and job in one transaction, unique per (source, endpoint, event id).';
+
+-- Queue the job that handles an event and remember it on the row. Internal: no login may call it.
+CREATE FUNCTION inbox.start(event bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    queued CONSTANT bigint := (
+        SELECT q.job_id
+        FROM jobs.enqueue(
+            'inbox.received', jsonb_build_object('event', start.event), 'event:' || start.event, NULL, NULL, NULL
+        ) AS q
+    );
+BEGIN
+    UPDATE inbox.event AS e SET job_id = queued WHERE e.id = start.event;
+    RETURN queued;
+END
+$$;
+
+-- Ask for a person's attention to an event, once per kind, event and conflict. Internal.
+CREATE FUNCTION inbox.raise_alert(kind text, severity text, event bigint, detail jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    dedupe CONSTANT text := raise_alert.kind || ':' || raise_alert.event
+        || COALESCE(':' || (raise_alert.detail ->> 'conflict'), '');
+BEGIN
+    PERFORM jobs.enqueue(
+        'alert.raised',
+        jsonb_build_object(
+            'kind', raise_alert.kind,
+            'severity', raise_alert.severity,
+            'subject', 'E' || raise_alert.event,
+            'detail', raise_alert.detail,
+            'dedupe', dedupe
+        ),
+        'alert:' || dedupe, NULL, NULL, NULL
+    );
+END
+$$;
+
+-- Count one refused delivery in its hour.
+CREATE FUNCTION inbox.count_refusal(source text, endpoint text, reason text) RETURNS void
+    LANGUAGE plpgsql
+    SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    INSERT INTO inbox.refusal AS r (hour, source, endpoint, reason)
+    VALUES (
+        date_trunc('hour', now(), 'UTC'), count_refusal.source, count_refusal.endpoint, count_refusal.reason
+    )
+    ON CONFLICT ON CONSTRAINT refusal_pkey DO UPDATE SET count = r.count + 1;
+END
+$$;
+
+REVOKE EXECUTE ON FUNCTION inbox.receive(text, text, text, text, bytea, jsonb, timestamptz, boolean) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION inbox.start(bigint) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION inbox.raise_alert(text, text, bigint, jsonb) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION inbox.count_refusal(text, text, text) FROM PUBLIC;
+
+GRANT USAGE ON SCHEMA inbox TO api_tenant;
+GRANT SELECT (
+    id, source, endpoint, event_id, event_type, body, body_sha256, headers, signed_at, received_at, stale, state,
+    released_at, handled_at, failed_at, job_id, note
+) ON inbox.event TO api_tenant;
+GRANT UPDATE (state, released_at, handled_at, failed_at, job_id, note) ON inbox.event TO api_tenant;
+GRANT SELECT (id, event, body, body_sha256, signed_at, received_at, last_received_at, deliveries)
+    ON inbox.conflict TO api_tenant;
+GRANT SELECT (hour, source, endpoint, reason, count) ON inbox.refusal TO api_tenant;
+GRANT EXECUTE ON FUNCTION inbox.receive(text, text, text, text, bytea, jsonb, timestamptz, boolean) TO api_tenant;
+GRANT EXECUTE ON FUNCTION inbox.count_refusal(text, text, text) TO api_tenant;
