@@ -1,0 +1,439 @@
+
+-- name: job_enqueue
+-- purpose: Add one job in the caller's transaction and wake a listening runner at commit.
+-- locks: the key, until commit, when there is one
+-- replay: a key seen before returns its first job and adds nothing
+SELECT
+    job_id,
+    created
+FROM jobs.enqueue(
+    %(kind)s::text,
+    %(payload)s::jsonb,
+    %(key)s::text,
+    %(entity)s::text,
+    %(run_at)s::timestamptz,
+    %(max_attempts)s::integer
+);
+
+-- name: job_enqueue_many
+-- purpose: Add many jobs in one statement; the arrays are parallel.
+-- locks: the keys, until commit, in the order of the keys
+-- replay: as job_enqueue, key by key
+SELECT
+    job_id,
+    created
+FROM jobs.enqueue_many(
+    %(kinds)s::text[],
+    %(payloads)s::jsonb[],
+    %(keys)s::text[],
+    %(entities)s::text[],
+    %(run_ats)s::timestamptz[],
+    %(max_attempts)s::integer[]
+)
+ORDER BY ordinal;
+
+-- name: job_cancel
+-- purpose: End the jobs of a key or an entity; running ones are told and never retried.
+-- moves: queued -> cancelled
+-- locks: those jobs, until commit; waits for a claim or completion in flight
+-- replay: counts are zero
+SELECT
+    queued,
+    running
+FROM jobs.cancel(%(key)s::text, %(entity)s::text);
+
+-- name: job_redrive
+-- purpose: Give a dead letter its attempts again, under its own id.
+-- moves: dead -> queued
+-- locks: the dead letter
+-- replay: false when the job is not dead any more
+SELECT jobs.redrive(%(job_id)s::bigint);
+
+-- name: job_hurry
+-- purpose: Make a waiting job due now instead of later.
+-- locks: the job
+-- replay: true again; a job that is due already stays as it is
+SELECT jobs.hurry(%(job_id)s::bigint);
+
+-- name: job_claim
+-- purpose: Take the next due jobs under a lease and count the attempt.
+-- moves: queued -> running
+-- locks: the lease and the jobs taken; skips what others hold
+-- replay: takes other jobs
+SELECT
+    id,
+    kind,
+    payload,
+    entity,
+    attempt,
+    max_attempts,
+    suspect,
+    crashed,
+    run_at
+FROM jobs.claim(%(lease)s::bigint, %(batch)s::integer, %(after_at)s::timestamptz, %(after_id)s::bigint);
+
+-- name: job_claim_suspect
+-- purpose: Take one job whose last worker died holding it, alone.
+-- moves: suspect -> running
+-- locks: the lease and the job taken; skips what others hold
+-- replay: takes another one
+SELECT
+    id,
+    kind,
+    payload,
+    entity,
+    attempt,
+    max_attempts,
+    suspect,
+    crashed,
+    run_at
+FROM jobs.claim_suspect(%(lease)s::bigint);
+
+-- name: job_start
+-- purpose: Note, before it begins, that a job of a kind that must not be repeated is about to run.
+-- locks: the lease
+-- replay: notes it again
+SELECT jobs.start(%(lease)s::bigint, %(job_id)s::bigint);
+
+-- name: job_finish
+-- purpose: Move jobs to history as done or cancelled, if this lease still owns them.
+-- moves: running -> done
+-- moves: running -> cancelled
+-- locks: the jobs
+-- replay: returns nothing for a job that left
+SELECT finished
+FROM jobs.finish(
+    %(lease)s::bigint,
+    %(ids)s::bigint[],
+    %(noted_ids)s::bigint[],
+    %(outcomes)s::text[],
+    %(notes)s::text[]
+) AS finished;
+
+-- name: job_retry
+-- purpose: Put failed jobs back with jittered backoff by the server's clock; a cancelled one ends instead.
+-- moves: running -> queued
+-- moves: running -> cancelled
+-- locks: the jobs
+-- replay: returns nothing for a job that left
+SELECT
+    job_id,
+    outcome
+FROM jobs.retry(
+    %(lease)s::bigint,
+    %(ids)s::bigint[],
+    %(failures)s::text[],
+    %(floors_s)s::double precision[],
+    %(base_s)s::double precision,
+    %(cap_s)s::double precision
+);
+
+-- name: job_snooze
+-- purpose: Put jobs back for later with their attempt; a cancelled one ends instead.
+-- moves: running -> queued
+-- moves: running -> cancelled
+-- locks: the jobs
+-- replay: returns nothing for a job that left
+SELECT
+    job_id,
+    outcome
+FROM jobs.snooze(%(lease)s::bigint, %(ids)s::bigint[], %(delays_s)s::double precision[]);
+
+-- name: job_release
+-- purpose: Hand back jobs that were not started, with their attempt and their place in the line.
+-- moves: running -> queued
+-- moves: running -> cancelled
+-- locks: the jobs
+-- replay: returns nothing for a job that left
+SELECT
+    job_id,
+    outcome
+FROM jobs.release(%(lease)s::bigint, %(ids)s::bigint[]);
+
+-- name: job_dead_letter
+-- purpose: Move jobs that will not succeed to the dead letters, with every error they had.
+-- moves: running -> dead
+-- locks: the jobs
+-- replay: returns nothing for a job that left
+SELECT died
+FROM jobs.dead_letter(
+    %(lease)s::bigint,
+    %(ids)s::bigint[],
+    %(causes)s::text[],
+    %(reasons)s::text[],
+    %(uncounted)s::boolean[]
+) AS died;
+
+-- name: lease_open
+-- purpose: A worker begins; the id is the fencing token of everything it completes.
+-- locks: none
+-- replay: opens another lease
+SELECT jobs.open_lease(%(worker)s::text, %(lease_s)s::double precision);
+
+-- name: lease_beat
+-- purpose: Prolong a lease that is still valid, and learn which of its jobs were cancelled.
+-- locks: the lease
+-- replay: prolongs it again; an expired lease is never revived
+SELECT
+    alive,
+    cancelled
+FROM jobs.beat(%(lease)s::bigint, %(lease_s)s::double precision);
+
+-- name: lease_hold
+-- purpose: Lock the lease and the jobs to be settled, in one order, before anything else: valid, expired or gone.
+-- locks: the lease, then the jobs by ascending id
+-- replay: the same answer while the lease lives
+SELECT jobs.hold(%(lease)s::bigint, %(ids)s::bigint[]);
+
+-- name: lease_close
+-- purpose: A worker ends in order: what it still holds goes back, unstarted.
+-- moves: running -> queued
+-- moves: running -> cancelled
+-- locks: the lease, then its jobs
+-- replay: nothing
+SELECT
+    job_id,
+    outcome
+FROM jobs.close_lease(%(lease)s::bigint);
+
+-- name: lease_bury
+-- purpose: Free what workers held that stopped beating.
+-- moves: running -> suspect
+-- moves: running -> cancelled
+-- locks: expired leases that nobody is prolonging right now, then their jobs
+-- replay: nothing
+SELECT
+    job_id,
+    outcome
+FROM jobs.bury_leases();
+
+-- name: queue_maintain
+-- purpose: Make the coming days of history, drop the old ones, forget expired keys.
+-- locks: the history's partition list, for a moment; gives up after a second
+-- replay: nothing left to do
+SELECT
+    created,
+    dropped,
+    skipped,
+    keys_expired
+FROM jobs.maintain();
+
+-- name: queue_listen
+-- purpose: Be woken when a job that is due at once is committed.
+-- locks: none
+-- replay: already listening
+LISTEN jobs;
+
+-- name: job_suspect_due
+-- purpose: Whether any suspect waits to be run alone.
+-- locks: none
+-- replay: reads only
+SELECT EXISTS (
+    SELECT
+    FROM jobs.job
+    WHERE suspect
+        AND lease_id IS NULL
+        AND run_at <= now()
+);
+
+-- name: job_get
+-- purpose: One job, wherever it is: live, in history or dead.
+-- locks: none
+-- replay: reads only
+SELECT
+    id,
+    CASE
+        WHEN lease_id IS NOT NULL THEN 'running'
+        WHEN suspect THEN 'suspect'
+        ELSE 'queued'
+    END AS state,
+    kind,
+    payload,
+    key,
+    entity,
+    attempt,
+    max_attempts,
+    created_at,
+    run_at,
+    NULL::timestamptz AS ended_at,
+    NULL::text AS cause,
+    '' AS reason,
+    errors
+FROM jobs.job
+WHERE id = %(job_id)s
+UNION ALL
+SELECT
+    job_id,
+    outcome,
+    kind,
+    payload,
+    key,
+    entity,
+    attempt,
+    NULL,
+    created_at,
+    NULL,
+    finished_at,
+    NULL,
+    note,
+    errors
+FROM jobs.done
+WHERE job_id = %(job_id)s
+UNION ALL
+SELECT
+    job_id,
+    'dead',
+    kind,
+    payload,
+    key,
+    entity,
+    attempt,
+    max_attempts,
+    created_at,
+    NULL,
+    died_at,
+    cause,
+    reason,
+    errors
+FROM jobs.dead
+WHERE job_id = %(job_id)s
+ORDER BY id
+LIMIT 1;
+
+-- name: job_list
+-- purpose: The newest jobs of a state or kind, wherever they are; each place is read through its own index.
+-- locks: none
+-- replay: reads only
+SELECT
+    id,
+    state,
+    kind,
+    payload,
+    key,
+    entity,
+    attempt,
+    max_attempts,
+    created_at,
+    run_at,
+    ended_at,
+    cause,
+    reason,
+    errors
+FROM (
+    (
+        SELECT
+            id,
+            CASE
+                WHEN lease_id IS NOT NULL THEN 'running'
+                WHEN suspect THEN 'suspect'
+                ELSE 'queued'
+            END AS state,
+            kind,
+            payload,
+            key,
+            entity,
+            attempt,
+            max_attempts,
+            created_at,
+            run_at,
+            NULL::timestamptz AS ended_at,
+            NULL::text AS cause,
+            '' AS reason,
+            errors
+        FROM jobs.job
+        WHERE (%(kind)s::text IS NULL OR kind = %(kind)s)
+            AND (%(state)s::text IS NULL OR %(state)s = CASE
+                WHEN lease_id IS NOT NULL THEN 'running'
+                WHEN suspect THEN 'suspect'
+                ELSE 'queued'
+            END)
+        ORDER BY id DESC
+        LIMIT %(limit)s
+    )
+    UNION ALL
+    (
+        SELECT
+            job_id,
+            outcome,
+            kind,
+            payload,
+            key,
+            entity,
+            attempt,
+            NULL,
+            created_at,
+            NULL,
+            finished_at,
+            NULL,
+            note,
+            errors
+        FROM jobs.done
+        WHERE (%(kind)s::text IS NULL OR kind = %(kind)s)
+            AND (%(state)s::text IS NULL OR outcome = %(state)s)
+        ORDER BY job_id DESC
+        LIMIT %(limit)s
+    )
+    UNION ALL
+    (
+        SELECT
+            job_id,
+            'dead',
+            kind,
+            payload,
+            key,
+            entity,
+            attempt,
+            max_attempts,
+            created_at,
+            NULL,
+            died_at,
+            cause,
+            reason,
+            errors
+        FROM jobs.dead
+        WHERE (%(kind)s::text IS NULL OR kind = %(kind)s)
+            AND (%(state)s::text IS NULL OR %(state)s = 'dead')
+        ORDER BY job_id DESC
+        LIMIT %(limit)s
+    )
+) AS everywhere
+ORDER BY id DESC
+LIMIT %(limit)s;
+
+-- name: dead_list
+-- purpose: The dead letters, newest first.
+-- locks: none
+-- replay: reads only
+SELECT
+    job_id,
+    'dead' AS state,
+    kind,
+    payload,
+    key,
+    entity,
+    attempt,
+    max_attempts,
+    created_at,
+    NULL::timestamptz AS run_at,
+    died_at,
+    cause,
+    reason,
+    errors
+FROM jobs.dead
+ORDER BY died_at DESC, job_id DESC
+LIMIT %(limit)s;
+
+-- name: queue_health
+-- purpose: The queue in numbers; each count stops at 10,000, so asking stays cheap under any backlog.
+-- locks: none
+-- replay: reads only
+SELECT
+    due,
+    waiting,
+    running,
+    suspect,
+    dead,
+    oldest_due_s,
+    leases,
+    leases_expired
+FROM jobs.health();
