@@ -121,12 +121,16 @@ class MessagingClient(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """One provider: its name, what it can do, and the functions that do it."""
+    """One provider: its name, what it can do, and the functions that do it.
+
+    `check_secrets` raises SecretRejected for webhook secrets that can verify nothing, such as a placeholder.
+    """
 
     name: str
     version: str
     capabilities: frozenset[Capability]
     verify: Verify
+    check_secrets: Callable[[Sequence[str]], None]
     to_events: Callable[[bytes], Sequence[InboundEvent]]
     open_client: Callable[[Mapping[str, object]], MessagingClient]
 
