@@ -1,0 +1,173 @@
+"""COMPOSITION ROOT: everything is put together here and nowhere else.
+
+`HANDLERS` is the one table where the flow can be read: which job kind runs which function. `open_app` builds
+the connection factory, connector and clock once; scripts, wmctl and tests call the same function and tests
+pass other values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from platform_core.connectors import Connector, MessagingClient, load_connector
+from platform_core.db.connect import Tx, open_connection, translated
+from platform_core.errors import ConfigurationError
+from platform_core.jobs.contracts import HandlerSpec, Job, JobContext, OpenTx, RunCounts
+from platform_core.jobs.runner import Runner
+from platform_core.messaging import inbound, outbound
+from platform_core.observability import alerts
+from platform_core.observability.logs import get_logger
+from platform_core.payments import claims, receipts, reminders
+from platform_core.tenancy import members
+from platform_core.tenancy.policy import Policy, current_policy
+from platform_core.values import Clock, SystemClock
+
+HANDLERS: Mapping[str, HandlerSpec] = {
+    # an event came through a door           -> contacts, messages, delivery reports
+    "inbox.received": HandlerSpec(inbound.handle_event, max_attempts=8),
+    # a parent's message is stored           -> its receipt is fetched and a claim opened
+    "message.received": HandlerSpec(receipts.capture, max_attempts=8, timeout_s=60),
+    # a claim waits too long                 -> staff hear of it; it is never decided by time
+    "claim.overdue": HandlerSpec(claims.escalate_overdue, max_attempts=5),
+    # the hour of a reminder has come        -> queued, if the debt still stands
+    "reminder.due": HandlerSpec(reminders.remind, max_attempts=8),
+    # a message is in the outbox             -> sent once; a crash or timeout in the call is never replayed
+    "outbox.queued": HandlerSpec(outbound.send, max_attempts=20, timeout_s=60),
+    # nobody reported what became of a send  -> a person hears of it
+    "outbox.unreported": HandlerSpec(outbound.check_unreported, max_attempts=5),
+    # somebody must know                     -> one open alert per cause
+    "alert.raised": HandlerSpec(alerts.record, max_attempts=8),
+}
+
+RECHECKS: Mapping[str, Callable[[Tx, str], bool]] = {
+    "reminder": reminders.still_due,
+}
+"""Asked again in the transaction that commits a message to being sent: is it still wanted?"""
+
+
+@dataclass(slots=True)
+class App:
+    """One customer's platform: its database, its provider account, its clock."""
+
+    tenant: str
+    dsn: str = field(repr=False)
+    connector: Connector
+    connector_config: Mapping[str, object] | None = field(repr=False)
+    clock: Clock
+    handlers: Mapping[str, HandlerSpec]
+    _client: MessagingClient | None = None
+    _policy: Policy | None = None
+
+    @contextmanager
+    def tx(self) -> Iterator[Tx]:
+        """One transaction on a connection of its own, for one verb.
+
+        Failures a person can act on are platform errors; a denied permission stays on record although the
+        transaction it stopped is rolled back.
+        """
+        with (
+            translated(self.dsn),
+            open_connection(self.dsn, application="platform") as connection,
+            members.denials_recorded(connection),
+            connection.transaction(),
+        ):
+            yield connection
+
+    def policy(self) -> Policy:
+        """The policy in force when this app first asked. Raises: ConfigurationError when there is none."""
+        if self._policy is None:
+            with self.tx() as tx:
+                self._policy = current_policy(tx)
+        return self._policy
+
+    def messaging(self) -> MessagingClient:
+        """The provider's client, opened at first use. Raises: ConfigurationError without an account."""
+        if self._client is None:
+            if self.connector_config is None:
+                raise ConfigurationError(
+                    f"{self.tenant} has no {self.connector.name} account here",
+                    next_step=f"Set the resource f/{self.tenant}/{self.connector.name}.",
+                )
+            self._client = self.connector.open_client(self.connector_config)
+        return self._client
+
+    def run_jobs(self, *, seconds: float, lease_s: float = 60, wait: bool = False) -> RunCounts:
+        """Work the queue until it is empty or the time box ends; `wait` listens until the deadline.
+
+        Safe to run many times at once, and to kill at any moment.
+        """
+        with translated(self.dsn):
+            return self.runner(seconds=seconds, lease_s=lease_s, wait=wait).run_until_empty()
+
+    def runner(self, *, seconds: float, lease_s: float = 60, wait: bool = False) -> Runner:
+        """A runner over this customer's queue, for callers that stop it themselves."""
+        get_logger("jobs")  # what the queue logs passes the redaction only once logging is set up
+        return Runner(self.dsn, self.handlers, self._context, deadline_s=seconds, lease_s=lease_s, wait=wait)
+
+    def _context(self, job: Job, tx: OpenTx, cancelled: Callable[[], bool]) -> JobContext:
+        return JobContext(
+            job=job,
+            clock=self.clock,
+            tx=tx,
+            policy=self.policy,
+            messaging=self.messaging,
+            connector=self.connector,
+            cancelled=cancelled,
+            recheck=recheck,
+            log=get_logger("job").bind(tenant=self.tenant, job_id=f"J{job.id}", kind=job.kind),
+        )
+
+    def close(self) -> None:
+        """Release the provider's client."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def __enter__(self) -> Self:
+        """The app itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+
+def recheck(tx: Tx, name: str, subject_id: str) -> bool:
+    """Ask one of RECHECKS. Raises: ConfigurationError for a question nobody can answer."""
+    try:
+        still_wanted = RECHECKS[name]
+    except KeyError:
+        raise ConfigurationError(
+            f"No recheck is called {name!r}", next_step="Deploy one version of the code."
+        ) from None
+    return still_wanted(tx, subject_id)
+
+
+def open_app(
+    tenant: str,
+    dsn: str,
+    *,
+    connector: str | Connector = "ycloud",
+    connector_config: Mapping[str, object] | None = None,
+    clock: Clock | None = None,
+    handlers: Mapping[str, HandlerSpec] = HANDLERS,
+) -> App:
+    """Put one customer's platform together. `dsn` is the customer's own login.
+
+    Nothing is opened yet: a wrong password shows at the first transaction, a wrong account at the first
+    message. Raises: ConfigurationError when the connector is not installed.
+    """
+    return App(
+        tenant=tenant,
+        dsn=dsn,
+        connector=load_connector(connector) if isinstance(connector, str) else connector,
+        connector_config=connector_config,
+        clock=clock or SystemClock(),
+        handlers=handlers,
+    )
