@@ -1,0 +1,74 @@
+# The developer's verbs. They need Python 3.11 or newer with venv; the rest is fetched at pinned versions into
+# .tools and .venv. Every path is relative, because make cannot quote a checkout whose path holds a space, and
+# tools run as `python -m`, because a console script cannot either.
+.DEFAULT_GOAL := help
+.SUFFIXES:
+unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
+
+PY := .venv/bin/python
+ARGS :=
+
+.PHONY: help
+help: ## Show this list
+	@echo 'make <verb>; pass options of the tool behind it as ARGS="..."'
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | while IFS='|' read -r verb text; do printf '  %-14s %s\n' "$$verb" "$$text"; done
+
+.PHONY: setup
+setup: ## Install everything into .venv; a repeat does nothing
+	@sh .ci/setup
+
+.PHONY: demo
+demo: setup ## Play a customer's day on a real PostgreSQL and look at what it left
+	@$(PY) -m platform_cli demo $(ARGS)
+
+.PHONY: test
+test: setup ## Run the tests (the secret scan's own tests need Go: they belong to check)
+	@$(PY) -m pytest --ignore=tests/hygiene $(ARGS)
+
+.PHONY: check
+check: lint format-check types secrets architecture ## Judge the code: lint, format, types, secrets, architecture
+
+.PHONY: lint
+lint: setup ## Lint
+	@$(PY) -m ruff check .
+
+.PHONY: format-check
+format-check: setup ## Fail on a file that fmt would change
+	@$(PY) -m ruff format --check .
+
+.PHONY: types
+types: setup ## Check types strictly
+	@$(PY) -m mypy
+
+.PHONY: secrets
+secrets: setup gitleaks ## Scan work tree and history for secrets, and prove that the scan bites
+	@bash .ci/scan-secrets .
+	@$(PY) -m pytest --quiet tests/hygiene $(ARGS)
+
+.PHONY: architecture
+architecture: setup ## Check the house rules and that the documents name what exists
+	@$(PY) -m pytest --quiet tests/architecture tests/docs $(ARGS)
+
+.PHONY: fmt
+fmt: setup ## Format and repair what the linter can
+	@$(PY) -m ruff check --fix-only .
+	@$(PY) -m ruff format .
+
+.PHONY: bench
+bench: setup ## Measure webhook intake, queue drain, import and provisioning
+	@$(PY) -m tests.benchmarks $(ARGS)
+
+# The demo's PostgreSQL may live outside the checkout and may be running, so it is asked to go before its programs do.
+FORGET := from pathlib import Path; from platform_cli.local import postgres; postgres.destroy(Path(".local/postgres"))
+
+.PHONY: clean
+clean: ## Forget the demo's data, the environment and the caches
+	@if $(PY) -c '' 2>/dev/null; then $(PY) -c '$(FORGET)'; fi
+	@rm -rf .local .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The scanner is built from source once; it is never skipped when it is missing.
+.PHONY: gitleaks
+gitleaks:
+	@sh .ci/install-gitleaks
