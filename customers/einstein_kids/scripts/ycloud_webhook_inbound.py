@@ -1,13 +1,13 @@
 """YCloud calls this route for every WhatsApp message a parent sends to Einstein Kids."""
 
-from platform_core.windmill.http import receive_signed, signed_request
+from platform_core.windmill.http import receive_signed
 
 CUSTOMER = "einstein_kids"
 
 
 def preprocessor(event: dict) -> dict:
-    return {"delivery": signed_request(event)}
+    return {"answer": receive_signed(customer=CUSTOMER, source="ycloud", endpoint="inbound", event=event)}
 
 
-def main(delivery: dict) -> dict:
-    return receive_signed(customer=CUSTOMER, source="ycloud", endpoint="inbound", delivery=delivery)
+def main(answer: dict) -> dict:
+    return answer  # Windmill keeps what main is given; so that is the answer, and not a parent's message

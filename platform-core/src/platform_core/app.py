@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 
 from platform_core.connectors import Connector, MessagingClient, load_connector
 from platform_core.db.connect import Tx, open_connection, translated
 from platform_core.errors import ConfigurationError
-from platform_core.jobs.contracts import HandlerSpec, Job, JobContext, OpenTx, RunCounts
+from platform_core.jobs import orders
+from platform_core.jobs.contracts import CancelCounts, HandlerSpec, Job, JobContext, OpenTx, RunCounts
 from platform_core.jobs.runner import Runner
 from platform_core.messaging import inbound, outbound
 from platform_core.observability import alerts
@@ -24,7 +26,7 @@ from platform_core.observability.logs import get_logger
 from platform_core.payments import claims, receipts, reminders
 from platform_core.tenancy import members
 from platform_core.tenancy.policy import Policy, current_policy
-from platform_core.values import Clock, SystemClock
+from platform_core.values import Actor, Clock, SystemClock
 
 HANDLERS: Mapping[str, HandlerSpec] = {
     # an event came through a door           -> contacts, messages, delivery reports
@@ -136,6 +138,21 @@ class App:
     ) -> None:
         """Close."""
         self.close()
+
+
+def cancel_work(
+    tx: Tx, actor: Actor, *, now: datetime, key: str | None = None, entity: str | None = None
+) -> CancelCounts:
+    """Stop what is queued for a key or an entity, because a person says so.
+
+    Of an obligation the reminders stop with their jobs: none is left waiting for a job that is gone.
+    Idempotency: a second order finds nothing left. Raises: PermissionDenied, InvalidInput, NotFound.
+    """
+    counts = orders.cancel(tx, actor, key=key, entity=entity)
+    kind, _, number = (entity or "").partition(":")
+    if kind == "obligation" and number.isdecimal():
+        reminders.stop(tx, int(number), now=now)
+    return counts
 
 
 def recheck(tx: Tx, name: str, subject_id: str) -> bool:

@@ -106,15 +106,21 @@ ActorType = Literal["user", "contact", "system", "support"]
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts. `id` is stable and never a phone number; `role` is the role acted under."""
+    """Who acts. `id` is stable and never a phone number; `role` is the role acted under.
+
+    `via` is who worked the machine for them, when that is somebody else: the engineer at a terminal, the
+    identity a Windmill job ran under. It is kept in the trail and permits nothing.
+    """
 
     type: ActorType
     id: str
     role: str = ""
+    via: str = ""
 
     def as_json(self) -> dict[str, str]:
         """The shape the audit trail keeps."""
-        return {"type": self.type, "id": self.id, "role": self.role}
+        shape = {"type": self.type, "id": self.id, "role": self.role}
+        return {**shape, "via": self.via} if self.via else shape
 
 
 class Clock(Protocol):

@@ -174,7 +174,7 @@ def _entry(seq: int, at: datetime, body: str) -> Entry:
         seq=seq,
         at=at,
         action=said["action"],
-        actor=Actor(actor["type"], actor["id"], actor.get("role", "")),
+        actor=Actor(actor["type"], actor["id"], actor.get("role", ""), actor.get("via", "")),
         target=(target["type"], target["id"]),
         result=said["result"],
         detail=said["detail"],

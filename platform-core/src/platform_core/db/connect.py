@@ -68,6 +68,11 @@ def _translate(error: psycopg.Error, dsn: str) -> PlatformError | None:
                 f"The database{where} lacks something this code needs ({error.diag.message_primary})",
                 next_step="Run `wmctl db migrate` and try again.",
             )
+        case pg.LockNotAvailable() | pg.DeadlockDetected() | pg.SerializationFailure():
+            return DatabaseUnavailable(
+                f"The database{where} is busy: this needs what somebody else holds",
+                next_step="Nothing was done; run it again in a moment.",
+            )
         case pg.TooManyConnections():
             return DatabaseUnavailable(f"The database{where} has no connection left for this login")
         case psycopg.OperationalError() if error.sqlstate is None or error.sqlstate[:2] in ("08", "57", "53"):

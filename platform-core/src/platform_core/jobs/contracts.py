@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from platform_core.db.connect import Tx
 from platform_core.jobs.lifecycle import JobState
@@ -22,8 +22,7 @@ if TYPE_CHECKING:  # pydantic and structlog stay off the path of those who only 
 AfterCrash = Literal["retry", "dead"]
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """One claimed job. `attempt` counts this run; `suspect` means a worker died holding it before."""
 
     id: int

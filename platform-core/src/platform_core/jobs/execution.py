@@ -5,13 +5,13 @@ claimed row -> admit (may it run at all?) -> perform (the handler's answer) -> j
 
 from __future__ import annotations
 
-import json
 import traceback
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple, assert_never
 
 import psycopg
+from pydantic_core import from_json
 
 from platform_core.errors import PlatformError, RateLimited
 from platform_core.jobs.contracts import DeadCause, HandlerSpec, Job, JobContext
@@ -19,6 +19,7 @@ from platform_core.values import Cancelled, Dead, Done, Outcome, Retry, Snooze
 
 MAX_TEXT = 2000
 MAX_DELAY_S = 10 * 366 * 86400.0  # a later date is a mistake, and must not make a completion fail
+OUTCOMES = (Done, Retry, Snooze, Dead, Cancelled)
 _CAUSES_SHOWN = 3
 
 Settled = Literal["done", "cancelled", "retried", "snoozed", "dead", "handed_back"]
@@ -64,8 +65,8 @@ def admit(row: ClaimedRow, handlers: Mapping[str, HandlerSpec]) -> tuple[Job, Ha
     if row.crashed and row.attempt > limit:
         return _unrun(row, DeadCause.CRASHED, f"its worker died during attempt {row.attempt - 1} of {limit}")
     try:
-        payload = json.loads(row.payload)
-    except (ValueError, RecursionError) as error:
+        payload = from_json(row.payload)
+    except ValueError as error:
         return _unrun(
             row, DeadCause.UNREADABLE_PAYLOAD, f"the payload cannot be read: {type(error).__name__}"
         )
@@ -104,7 +105,7 @@ def outcome_of(error: BaseException) -> Outcome:
 
 def judge(answer: object, job: Job) -> Settlement:
     """What an answer makes of a job. One outside the vocabulary is a programming error: a person looks."""
-    if isinstance(answer, Outcome):
+    if isinstance(answer, OUTCOMES):
         return _judge_outcome(answer, job)
     reason = f"the handler answered {type(answer).__name__}, which is no outcome"
     return Settlement(job.id, "dead", reason, cause=DeadCause.INVALID_OUTCOME)

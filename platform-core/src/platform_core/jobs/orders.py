@@ -18,7 +18,7 @@ def cancel(tx: Tx, actor: Actor, *, key: str | None = None, entity: str | None =
 
     Idempotency: a second order finds nothing left. Raises: PermissionDenied, InvalidInput.
     """
-    require(tx, actor, Permission.JOB_REDRIVE)
+    actor = require(tx, actor, Permission.JOB_REDRIVE)
     counts = queue.cancel(tx, key=key, entity=entity)
     target = ("entity", entity) if entity else ("key", key or "")
     audit.record(tx, "job.cancelled", actor, target, detail=asdict(counts))
@@ -27,7 +27,7 @@ def cancel(tx: Tx, actor: Actor, *, key: str | None = None, entity: str | None =
 
 def redrive(tx: Tx, actor: Actor, job_id: int) -> None:
     """Give a dead letter its attempts again. Raises: PermissionDenied, NotFound, StateConflict."""
-    require(tx, actor, Permission.JOB_REDRIVE)
+    actor = require(tx, actor, Permission.JOB_REDRIVE)
     queue.redrive(tx, job_id, actor)
 
 
@@ -37,7 +37,7 @@ def hurry(tx: Tx, actor: Actor, job_id: int) -> None:
     Idempotency: a job that is due already stays as it is. Raises: PermissionDenied, NotFound, StateConflict
     when it is not waiting.
     """
-    require(tx, actor, Permission.JOB_REDRIVE)
+    actor = require(tx, actor, Permission.JOB_REDRIVE)
     found = tx.execute(queue.Q["job_hurry"], {"job_id": job_id}).fetchone()
     if not found or not found[0]:
         state = queue.get_job(tx, job_id).state

@@ -191,6 +191,15 @@ def cancel(tx: Tx, obligations: Sequence[int], *, now: datetime) -> int:
     return len(rows)
 
 
+def stop(tx: Tx, obligation_id: int, *, now: datetime) -> int:
+    """Nobody shall be reminded of this debt any more; what is not sent yet never is. Returns how many.
+
+    The caller cancels their jobs. Idempotency: a second call finds none. Raises: NotFound.
+    """
+    ledger.lock_obligation(tx, obligation_id)
+    return len(tx.execute(Q["reminder_stop"], {"obligation_id": obligation_id, "now": now}).fetchall())
+
+
 def list_waiting(tx: Tx, people: Sequence[int]) -> list[int]:
     """The claims of a person that hold back its reminders."""
     rows = tx.execute(C["claim_list_waiting_of"], {"people": list(people)}).fetchall()

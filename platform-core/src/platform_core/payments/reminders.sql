@@ -149,6 +149,20 @@ WHERE
     AND reminder.state IN ('scheduled', 'suspended', 'cancelled', 'queued')
 RETURNING reminder.id;
 
+-- name: reminder_stop
+-- purpose: Nobody shall be reminded of this debt any more, because a person says so.
+-- moves: scheduled, suspended, cancelled -> skipped
+-- locks: the reminder rows; the caller holds the obligation
+-- replay: no row the second time
+UPDATE payments.reminder AS reminder
+SET
+    state = 'skipped',
+    state_at = %(now)s
+WHERE
+    reminder.obligation_id = %(obligation_id)s
+    AND reminder.state IN ('scheduled', 'suspended', 'cancelled')
+RETURNING reminder.id;
+
 -- name: reminder_postpone
 -- purpose: A reminder that is late by hours waits for its hour of the day.
 -- locks: the reminder row

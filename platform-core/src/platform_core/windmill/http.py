@@ -4,115 +4,70 @@ Where a receipt is refused: `receive_signed` below. A delivery that is not prova
 401 and counted, nothing of it is stored. There is no setting that turns verification off.
 
 The event's `body` and `query` are never read: Windmill replaces `$var:` and `$res:` texts in them with the
-customer's secrets before any script runs. Only `raw_string` is the provider's own bytes. Between
-`preprocessor` and `main` they travel base64-encoded, so that no text of a stranger is ever a job argument.
+customer's secrets before any script runs. Only `raw_string` is the provider's own bytes. Scripts call this in
+their `preprocessor`: what it returns is what Windmill keeps as the job's arguments, and that is the answer,
+never the message, a header or whatever a stranger made Windmill put there.
 """
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 
 from platform_core.connectors import Authentic, Connector, Rejected, load_connector
 from platform_core.db.connect import Tx, open_connection, translated
-from platform_core.errors import ConfigurationError, InvalidInput, PlatformError
+from platform_core.errors import ConfigurationError, PlatformError
 from platform_core.inbox.events import Delivery, count_refusal, receive
 from platform_core.values import SystemClock
 from platform_core.windmill.resources import database_dsn, get_resource
 
+Answer = dict[str, object]
+"""An HTTP response as Windmill reads it: `windmill_status_code` and `result`."""
 
-def signed_request(event: object) -> dict[str, object]:
-    """What `main` needs of a route's event: the raw bytes and the headers, as plain job arguments.
-
-    Takes any shape without raising: what is missing is judged by `receive_signed`, which can answer.
-    """
-    fields = event if isinstance(event, Mapping) else {}
-    raw = fields.get("raw_string")
-    headers = fields.get("headers")
-    pairs = headers.items() if isinstance(headers, Mapping) else ()
-    return {
-        "body_base64": _encoded(raw) if isinstance(raw, str) else None,
-        "headers_base64": [[_encoded(str(part)) for part in pair] for pair in pairs],
-    }
+Headers = Sequence[tuple[str, str]]
 
 
-def _encoded(text: str) -> str:
-    return base64.b64encode(text.encode("utf-8", "surrogatepass")).decode("ascii")
-
-
-def receive_signed(
-    *, customer: str, source: str, endpoint: str, delivery: Mapping[str, object]
-) -> dict[str, object]:
-    """Judge and store one delivery; the answer is the HTTP response as Windmill reads it.
+def receive_signed(*, customer: str, source: str, endpoint: str, event: object) -> Answer:
+    """Judge and store the delivery of one route event. Never raises: a stack would tell a stranger our paths.
 
     200 stored, held (authentic but stale), duplicate or conflict: it is safe here, do not send it again.
     401 not provably the provider's. 5xx nothing was stored: send it again.
     Idempotent: unique by (source, endpoint, event id).
     """
     try:
-        return _answer(200, **_receive(customer, source, endpoint, delivery))
+        return _receive(customer, source, endpoint, event)
     except PlatformError as error:
-        if error.http_status >= 500:  # noqa: PLR2004 - the class of statuses that asks the provider to retry
-            _log(customer, endpoint, error)
+        _log(customer, endpoint, "webhook.not_stored", error)
         return _answer(error.http_status, error=error.code)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the provider is asked to send it again
+        _log(customer, endpoint, "webhook.not_stored", error)
+        return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, error="internal")
 
 
-def _receive(customer: str, source: str, endpoint: str, delivery: Mapping[str, object]) -> dict[str, object]:
-    headers, body = _decoded(delivery)
+def _receive(customer: str, source: str, endpoint: str, event: object) -> Answer:
+    headers, body = _read(event)
     connector = load_connector(source)
     secrets = _secrets(connector, customer, endpoint)
     verdict = connector.verify(headers, body, secrets=secrets, now=SystemClock().now())
-    dsn = database_dsn(get_resource(f"f/{customer}/database"))
-    with open_connection(dsn, application=f"{source}_{endpoint}") as connection, translated(dsn):
-        match verdict:
-            case Rejected(reason=reason):
-                with connection.transaction():
-                    count_refusal(connection, source=source, endpoint=endpoint, reason=reason.value)
-                return {"windmill_status_code": 401, "outcome": "refused"}
-            case Authentic():
+    match verdict:
+        case Rejected(reason=reason):
+            _count(customer, source, endpoint, reason.value)
+            return _answer(HTTPStatus.UNAUTHORIZED, outcome="refused")
+        case Authentic():
+            dsn = database_dsn(get_resource(f"f/{customer}/database"))
+            with open_connection(dsn, application=f"{source}_{endpoint}") as connection, translated(dsn):
                 return _store(connection, connector, endpoint, headers, body, verdict)
 
 
-def _store(
-    connection: Tx,
-    connector: Connector,
-    endpoint: str,
-    headers: Sequence[tuple[str, str]],
-    body: bytes,
-    verdict: Authentic,
-) -> dict[str, object]:
-    delivery = Delivery(
-        source=connector.name,
-        endpoint=endpoint,
-        event_id=verdict.event_id,
-        event_type=verdict.event_type,
-        body=body,
-        headers=headers,
-        signed_at=verdict.signed_at,
-        stale=verdict.stale,
-    )
-    with connection.transaction():
-        receipt = receive(connection, delivery)
-    return {"outcome": receipt.outcome, "event": f"E{receipt.event_id}"}
-
-
-def _decoded(delivery: Mapping[str, object]) -> tuple[list[tuple[str, str]], bytes]:
-    body, headers = delivery.get("body_base64"), delivery.get("headers_base64")
-    if body is None:
+def _read(event: object) -> tuple[Headers, bytes]:
+    fields = event if isinstance(event, Mapping) else {}
+    raw, headers = fields.get("raw_string"), fields.get("headers")
+    if not isinstance(raw, str):
         raise ConfigurationError(
             "The route does not pass the raw body", next_step="Set `raw_string: true` on the HTTP trigger."
         )
-    if not isinstance(body, str) or not isinstance(headers, list):
-        raise InvalidInput("The delivery was not made by signed_request")
-    try:
-        pairs = [(_text(name), _text(value)) for name, value in headers]
-        return pairs, base64.b64decode(body, validate=True)
-    except (TypeError, ValueError) as error:
-        raise InvalidInput("The delivery was not made by signed_request") from error
-
-
-def _text(encoded: str) -> str:
-    return base64.b64decode(encoded, validate=True).decode("utf-8", "surrogatepass")
+    pairs = headers.items() if isinstance(headers, Mapping) else ()
+    return [(str(name), str(value)) for name, value in pairs], raw.encode("utf-8", "surrogatepass")
 
 
 def _secrets(connector: Connector, customer: str, endpoint: str) -> list[str]:
@@ -127,14 +82,43 @@ def _secrets(connector: Connector, customer: str, endpoint: str) -> list[str]:
     return found
 
 
-def _answer(status: int, **result: object) -> dict[str, object]:
-    code = result.pop("windmill_status_code", status)
-    return {"windmill_status_code": code, "result": result}
+def _count(customer: str, source: str, endpoint: str, reason: str) -> None:
+    """Count a refusal. A forger learns nothing of our database: when it is down, it is only logged."""
+    try:
+        dsn = database_dsn(get_resource(f"f/{customer}/database"))
+        with open_connection(dsn, application=f"{source}_{endpoint}") as connection, translated(dsn):
+            count_refusal(connection, source=source, endpoint=endpoint, reason=reason)
+    except PlatformError as error:
+        _log(customer, endpoint, "webhook.refusal_not_counted", error)
 
 
-def _log(customer: str, endpoint: str, error: PlatformError) -> None:
-    from platform_core.observability.logs import get_logger  # noqa: PLC0415 - structlog costs what only a failure pays
-
-    get_logger("windmill.http").error(
-        "webhook.not_stored", tenant=customer, endpoint=endpoint, code=error.code, message=error.one_line()
+def _store(
+    connection: Tx, connector: Connector, endpoint: str, headers: Headers, body: bytes, verdict: Authentic
+) -> Answer:
+    delivery = Delivery(
+        source=connector.name,
+        endpoint=endpoint,
+        event_id=verdict.event_id,
+        event_type=verdict.event_type,
+        body=body,
+        headers=headers,
+        signed_at=verdict.signed_at,
+        stale=verdict.stale,
     )
+    with connection.transaction():
+        receipt = receive(connection, delivery)
+    return _answer(HTTPStatus.OK, outcome=receipt.outcome, event=f"E{receipt.event_id}")
+
+
+def _answer(status: int, **result: object) -> Answer:
+    return {"windmill_status_code": int(status), "result": result}
+
+
+def _log(customer: str, endpoint: str, event: str, error: Exception) -> None:
+    from platform_core.observability.logs import get_logger  # noqa: PLC0415 - only a failure pays for structlog
+
+    if isinstance(error, PlatformError):
+        facts = {"code": error.code, "message": error.one_line()}
+    else:
+        facts = {"code": "internal", "message": type(error).__name__}
+    get_logger("windmill.http").error(event, tenant=customer, endpoint=endpoint, exc_info=error, **facts)

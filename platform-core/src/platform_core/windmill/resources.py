@@ -52,6 +52,11 @@ def get_resource(path: str) -> Mapping[str, object]:
             f"This job may not read the resource {path}",
             next_step="Run it as the customer's robot, which can read the customer's folder.",
         )
+    if status == HTTPStatus.NOT_FOUND and body.startswith(b"Not found: Variable"):
+        raise ConfigurationError(
+            f"The resource {path} refers to a variable that does not exist",
+            next_step="Create the variable; deleting a resource in Windmill deletes the variables it names.",
+        )
     if status == HTTPStatus.NOT_FOUND:
         raise ConfigurationError(
             f"There is no resource {path}",

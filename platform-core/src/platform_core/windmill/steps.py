@@ -1,18 +1,18 @@
 """What scheduled and staff-started scripts do: one function each, one verb inside.
 
-Refusals are raised: Windmill then shows the job as failed with the error's one line. What comes back is plain
-JSON for the next step or the person who started it.
+Refusals are raised: Windmill then shows the job as failed with the error's one line. What comes back is
+plain JSON for the next step or the person who started it. Arguments are judged here, because Windmill passes
+what it was given: a missing one as None, a number where a text was meant.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
-from platform_core.app import App, open_app
+from platform_core.app import App, cancel_work, open_app
 from platform_core.errors import ConfigurationError, InvalidInput
-from platform_core.jobs import orders
 from platform_core.messaging import contacts
 from platform_core.messaging.contracts import Party
 from platform_core.observability.logs import bind, configure
@@ -29,37 +29,35 @@ def run_jobs(customer: str, *, seconds: int, lease_s: int) -> dict[str, int]:
 
     Overlapping runs share the work; a run that is killed loses nothing: after `lease_s` another takes over.
     """
-    if not 1 <= seconds <= MAX_SECONDS or not 1 <= lease_s <= MAX_SECONDS:
-        raise InvalidInput(
-            f"A run of {seconds} s with a lease of {lease_s} s is not possible",
-            next_step=f"Both are between 1 and {MAX_SECONDS}.",
-        )
-    with _job_app(customer, sends=True) as app:
-        return asdict(app.run_jobs(seconds=seconds, lease_s=lease_s))
+    _require_seconds(seconds=seconds, lease_s=lease_s)
+    with _office(customer, sends=True) as office:
+        return asdict(office.app.run_jobs(seconds=seconds, lease_s=lease_s))
 
 
 def create_claim(  # noqa: PLR0913 - the fields of the form that staff fill in
     customer: str, *, request_id: str, staff: str, phone: str, amount: str, currency: str, note: str = ""
 ) -> dict[str, object]:
     """Open a claim for a payment reported at the desk. The same request id again opens nothing new."""
-    with _job_app(customer) as app, app.tx() as tx:
-        now, actor = app.clock.now(), Actor("user", staff)
-        contact = contacts.find_or_create(tx, Party(phone=phone), now)
-        opening = {"request_id": request_id, "contact_id": contact, "note": note}
-        wanted = read_contract(ClaimOpening, {**opening, "claimed": Money.parse(amount, currency)})
-        opened = claims.report_payment(tx, wanted, actor=actor, policy=app.policy(), now=now)
+    _require_text(staff=staff, phone=phone, amount=amount, currency=currency)
+    with _office(customer) as office:
+        policy, now = office.app.policy(), office.app.clock.now()
+        claimed = Money.parse(amount, currency)
+        with office.app.tx() as tx:
+            contact = contacts.find_or_create(tx, Party(phone=phone), now)
+            facts = {"request_id": request_id, "contact_id": contact, "claimed": claimed, "note": note}
+            opening = read_contract(ClaimOpening, facts)
+            opened = claims.report_payment(tx, opening, actor=office.member(staff), policy=policy, now=now)
     return {"claim": claim_ref(opened.claim_id), **opened.model_dump(mode="json", exclude={"claim_id"})}
 
 
 def decide_claim(customer: str, *, staff: str, **decision: object) -> dict[str, object]:
     """Take one decision about a claim. The same decision id again answers what was decided."""
-    with _job_app(customer) as app:
-        policy = app.policy()
+    _require_text(staff=staff)
+    with _office(customer) as office:
+        policy, now = office.app.policy(), office.app.clock.now()
         request = parse_decision(decision, currency=policy.customer.currency)
-        with app.tx() as tx:
-            result = claims.decide(
-                tx, request, actor=Actor("user", staff), policy=policy, now=app.clock.now()
-            )
+        with office.app.tx() as tx:
+            result = claims.decide(tx, request, actor=office.member(staff), policy=policy, now=now)
     return {"outcome": result.outcome, **result.model_dump(mode="json")}
 
 
@@ -69,13 +67,28 @@ def cancel_jobs(customer: str, *, staff: str, entity: str = "", key: str = "") -
         raise InvalidInput(
             "Say what to stop", next_step="Give an entity such as obligation:7, or one job's key."
         )
-    with _job_app(customer) as app, app.tx() as tx:
-        counts = orders.cancel(tx, Actor("user", staff), key=key or None, entity=entity or None)
+    _require_text(staff=staff, what=entity or key)
+    with _office(customer) as office, office.app.tx() as tx:
+        counts = cancel_work(
+            tx, office.member(staff), now=office.app.clock.now(), key=key or None, entity=entity or None
+        )
     return asdict(counts)
 
 
+@dataclass(frozen=True, slots=True)
+class _Office:
+    """The customer's platform, and who runs this job."""
+
+    app: App
+    via: str
+
+    def member(self, handle: str) -> Actor:
+        """The person staff say they are; the identity the job ran under stands beside it in the trail."""
+        return Actor("user", handle.strip(), via=self.via)
+
+
 @contextmanager
-def _job_app(customer: str, *, sends: bool = False) -> Iterator[App]:
+def _office(customer: str, *, sends: bool = False) -> Iterator[_Office]:
     """The customer's platform as this Windmill job may see it; only a job that sends reads the account."""
     identity = job_identity()
     if identity.path and not identity.path.startswith(f"f/{customer}/"):
@@ -86,7 +99,21 @@ def _job_app(customer: str, *, sends: bool = False) -> Iterator[App]:
     dsn = database_dsn(get_resource(f"f/{customer}/database"))
     account = get_resource(f"f/{customer}/ycloud") if sends else None
     with (
-        bind(tenant=customer, windmill_job=identity.job_id),
+        bind(tenant=customer, request_id=identity.job_id),
         open_app(customer, dsn, connector_config=account) as app,
     ):
-        yield app
+        yield _Office(app, f"windmill:{identity.username} as {identity.permissioned_as}"[:200])
+
+
+def _require_seconds(**fields: object) -> None:
+    for name, value in fields.items():
+        if not isinstance(value, int) or not 1 <= value <= MAX_SECONDS:
+            raise InvalidInput(
+                f"{name} is no number of seconds", next_step=f"Write a whole number from 1 to {MAX_SECONDS}."
+            )
+
+
+def _require_text(**fields: object) -> None:
+    for name, value in fields.items():
+        if not isinstance(value, str) or not value.strip():
+            raise InvalidInput(f"{name} is missing or is not text", next_step=f"Write {name} as text.")
