@@ -15,8 +15,10 @@ import os
 import pwd
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -86,7 +88,8 @@ def running(folder: Path, settings: dict[str, str] | None = None) -> Iterator[Cl
         yield cluster_in(folder)
     finally:
         if started:
-            stop(folder)
+            with _interrupts_wait():
+                stop(folder)
 
 
 def start(folder: Path, settings: dict[str, str] | None = None) -> bool:
@@ -101,23 +104,15 @@ def start(folder: Path, settings: dict[str, str] | None = None) -> bool:
         options = {**_SETTINGS, **(settings or {}), "port": str(port)}
         flags = " ".join(f"-c {name}={value!r}" for name, value in options.items())
         log = home / "data" / "server.log"
+        arguments = ["-D", "data", "-w", "-t", str(_START_TIMEOUT_S), "-l", "data/server.log", "-o", flags]
         try:
-            _postgres(
-                home,
-                "pg_ctl",
-                "-D",
-                "data",
-                "-w",
-                "-t",
-                str(_START_TIMEOUT_S),
-                "-l",
-                "data/server.log",
-                "-o",
-                flags,
-                "start",
-            )
+            with _interrupts_wait():
+                _postgres(home, "pg_ctl", *arguments, "start")
         except subprocess.CalledProcessError as error:
             raise _start_failure(log) from error
+        except KeyboardInterrupt:
+            _postgres(home, "pg_ctl", "-D", "data", "-w", "-m", "fast", "stop", check=False)
+            raise
         return True
 
 
@@ -275,6 +270,22 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Ctrl-C waits for the end of the block: a server caught half-way to running would outlive us."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: caught.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if caught:
+        raise KeyboardInterrupt
 
 
 @contextmanager

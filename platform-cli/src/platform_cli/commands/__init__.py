@@ -1,0 +1,1 @@
+"""The commands of wmctl, a module a noun: read the arguments, call one verb, show what it answered."""

@@ -1,0 +1,118 @@
+"""A customer running whole on this machine: database, scripts behind routes, and YCloud on the other side.
+
+What a stage runs are the files of `customers/<name>`, started as Windmill starts them, each in a process of
+its own. The demo, the journeys and the chaos tests all play on it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from psycopg.conninfo import conninfo_to_dict
+
+from platform_cli.local.windmill.processes import Mode
+from platform_cli.local.windmill.results import JobResult
+from platform_cli.local.windmill.runtime import JobStarted, Runtime, Trigger
+from platform_cli.local.windmill.server import serving
+from platform_cli.local.ycloud_standin import YCloudStandIn
+from platform_core.app import App, open_app
+from platform_core.tenancy.policy import Policy, load_policy, store_policy
+from platform_core.values import Actor
+
+INBOUND_EVENTS = (
+    "whatsapp.inbound_message.received",
+    "whatsapp.user.preferences",
+    "contact.unsubscribe.created",
+    "contact.unsubscribe.deleted",
+)
+STATUS_EVENTS = ("whatsapp.message.updated",)
+ANSWER_TIMEOUT_S = 1.5
+"""How long our client waits for the stand-in: short, so that a timeout can be shown in a demo."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One customer at work. `dsn` is the customer's own login; `started` grows with each script's process."""
+
+    customer: str
+    dsn: str
+    policy: Policy
+    runtime: Runtime
+    ycloud: YCloudStandIn
+    started: list[JobStarted]
+
+    def app(self) -> App:
+        """The customer's platform in this process, for looking and for office work; it cannot send."""
+        return open_app(self.customer, self.dsn)
+
+    def run(self, script: str, **arguments: object) -> JobResult:
+        """Run one of the customer's scripts in its own process, as an operations engineer would."""
+        return self.runtime.run_script(f"f/{self.customer}/{script}", arguments)
+
+    def tick(self, *, seconds: int = 30, lease_s: int = 60) -> JobResult:
+        """Cron's minute: start the job runner's script and wait for it."""
+        schedule = Trigger("schedule", f"f/{self.customer}/job_runner")
+        return self.runtime.run_script(
+            f"f/{self.customer}/job_runner_cron", {"seconds": seconds, "lease_s": lease_s}, trigger=schedule
+        )
+
+
+@contextmanager
+def set_stage(
+    customers: Path,
+    customer: str,
+    dsn: str,
+    *,
+    owner: str = "ana",
+    mode: Mode = "warm",
+    on_start: Callable[[JobStarted], None] | None = None,
+) -> Iterator[Stage]:
+    """Bring a provisioned customer to work: policy in force, routes served, YCloud pointed at them.
+
+    Everything stops at the end; the database stays. Raises: PlatformError of whatever part refuses.
+    """
+    policy = load_policy(customers / customer / "config" / "policy.toml")
+    with open_app(customer, dsn) as app, app.tx() as tx:
+        store_policy(tx, policy, Actor("user", owner))
+    started: list[JobStarted] = []
+
+    def note_start(job: JobStarted) -> None:
+        started.append(job)
+        if on_start is not None:
+            on_start(job)
+
+    hooks = {name: f"whsec_{secrets.token_hex(16)}" for name in ("inbound", "status")}
+    with YCloudStandIn(sender_phone=policy.messaging.sender_phone) as ycloud:
+        for template in policy.templates.values():
+            ycloud.add_template(template.name, template.language)
+        resources: dict[str, object] = {
+            f"f/{customer}/database": database_resource(dsn),
+            f"f/{customer}/ycloud": {**ycloud.client_config(), "answer_timeout_s": ANSWER_TIMEOUT_S},
+            f"f/{customer}/ycloud_webhooks": {name: [secret] for name, secret in hooks.items()},
+        }
+        with (
+            Runtime(customers, resources, mode=mode, on_start=note_start) as runtime,
+            serving(runtime) as url,
+        ):
+            for name, events in (("inbound", INBOUND_EVENTS), ("status", STATUS_EVENTS)):
+                ycloud.add_endpoint(
+                    f"{url}/api/r/{customer}/ycloud/{name}", events=events, secret=hooks[name]
+                )
+            yield Stage(customer, dsn, policy, runtime, ycloud, started)
+
+
+def database_resource(dsn: str) -> dict[str, object]:
+    """A connection string as the Windmill resource type `postgresql` holds it."""
+    facts = conninfo_to_dict(dsn)
+    return {
+        "host": facts["host"],
+        "port": int(str(facts.get("port") or 5432)),
+        "user": facts["user"],
+        "password": facts["password"],
+        "dbname": facts["dbname"],
+        "sslmode": facts.get("sslmode") or "prefer",
+    }
