@@ -60,29 +60,36 @@ def execute(arguments: list[str]) -> int:
         # Importing every noun costs a second that a command about one noun need not wait.
         named = [noun for noun in NOUNS if arguments[:1] == [noun]]
         outcome = build(named or NOUNS)(args=arguments, prog_name="wmctl", standalone_mode=False)
-    except PlatformError as error:
-        render.failure(error)
-        return error.exit_code
-    except typer.Exit as stop:
-        return stop.exit_code
+    except (PlatformError, OSError) as error:
+        return _failed(error)
     except TyperException as error:
-        if type(error).__name__ == "NoArgsIsHelpError":  # Typer's own way to show a group's help
-            render.raw(str(error))
-        else:
-            render.broken(_usage(error))
-        return USAGE
+        return _misused(error)
+    except typer.Exit as stop:
+        outcome = stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        return _interrupted()
-    except BrokenPipeError:  # whoever read the output has seen enough
+        outcome = INTERRUPTED
+    if outcome == INTERRUPTED:  # what Typer makes of Ctrl-C
+        render.broken(
+            "Interrupted. Whatever was not reported as done was rolled back; run the command again."
+        )
+    return outcome if isinstance(outcome, int) else 0
+
+
+def _failed(error: PlatformError | OSError) -> int:
+    if isinstance(error, BrokenPipeError):  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        failed = _refused_by_system(error)
-        render.failure(failed)
-        return failed.exit_code
-    if outcome == INTERRUPTED:  # Typer turns Ctrl-C into this
-        return _interrupted()
-    return outcome if isinstance(outcome, int) else 0
+    known = error if isinstance(error, PlatformError) else _refused_by_system(error)
+    render.failure(known)
+    return known.exit_code
+
+
+def _misused(error: TyperException) -> int:
+    if type(error).__name__ == "NoArgsIsHelpError":  # Typer's own way to show a group's help
+        render.raw(str(error))
+    else:
+        render.broken(_usage(error))
+    return USAGE
 
 
 def _require_text(arguments: Sequence[str]) -> None:
@@ -95,11 +102,6 @@ def _require_text(arguments: Sequence[str]) -> None:
 
 def _has_surrogate(text: str) -> bool:
     return any("\ud800" <= letter <= "\udfff" for letter in text)
-
-
-def _interrupted() -> int:
-    render.broken("Interrupted. Whatever was not reported as done was rolled back; run the command again.")
-    return INTERRUPTED
 
 
 def _refused_by_system(error: OSError) -> PlatformError:

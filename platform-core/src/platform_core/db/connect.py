@@ -73,8 +73,6 @@ def _translate(error: psycopg.Error, dsn: str) -> PlatformError | None:
                 f"The database{where} is busy: this needs what somebody else holds",
                 next_step="Nothing was done; run it again in a moment.",
             )
-        case pg.TooManyConnections():
-            return DatabaseUnavailable(f"The database{where} has no connection left for this login")
         case psycopg.OperationalError() if error.sqlstate is None or error.sqlstate[:2] in ("08", "57", "53"):
             return _translate_connecting(str(error), where)
         case _:
@@ -92,8 +90,12 @@ def _translate_connecting(text: str, where: str) -> PlatformError:
             f"The database{where} accepts no connections",
             next_step="It is closed or being restored; see `wmctl tenant list`.",
         )
-    if "too many connections" in text:
-        return DatabaseUnavailable(f"The database{where} has no connection left for this login")
+    if "too many connections" in text or "too many clients" in text:
+        whom = "this login" if "connections" in text else "anybody"
+        return DatabaseUnavailable(
+            f"The database{where} has no connection left for {whom}",
+            next_step="Run it again in a moment; see who holds them in pg_stat_activity.",
+        )
     if "does not exist" in text:
         return DatabaseClosed(f"There is no database{where}", next_step="Provision the customer first.")
     if "No space left on device" in text:

@@ -229,7 +229,6 @@ def release(tx: Tx, event: int, actor: Actor, *, now: datetime) -> int:
             state=state,
         )
     queued = queue.enqueue(tx, "inbox.received", {"event": event}, key=f"event:{event}")
-    tx.execute(Q["event_set_job"], {"event": event, "job": queued.job_id})
     audit.record(tx, "event.released", actor, ("event", f"E{event}"))
     return queued.job_id
 

@@ -42,7 +42,7 @@ SELECT
     e.released_at,
     e.handled_at,
     e.failed_at,
-    e.job_id,
+    (SELECT k.job_id FROM jobs.key AS k WHERE k.key = 'event:' || e.id) AS job_id,
     e.note
 FROM inbox.event AS e
 WHERE e.id = %(event)s;
@@ -62,7 +62,7 @@ SELECT
     e.received_at,
     e.stale,
     e.state,
-    e.job_id,
+    (SELECT k.job_id FROM jobs.key AS k WHERE k.key = 'event:' || e.id) AS job_id,
     e.note
 FROM inbox.event AS e
 WHERE (%(state)s::text IS NULL OR e.state = %(state)s)
@@ -118,14 +118,6 @@ WHERE
     e.id = %(event)s
     AND e.state = 'held'
 RETURNING e.id;
-
--- name: event_set_job
--- purpose: Remember which job handles a released event.
--- locks: the event row
--- replay: writes the same value
-UPDATE inbox.event AS e
-SET job_id = %(job)s
-WHERE e.id = %(event)s;
 
 -- name: event_handle
 -- purpose: Take an event as handled, first thing in the transaction that writes what it says.

@@ -11,6 +11,7 @@ never the message, a header or whatever a stranger made Windmill put there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
@@ -25,6 +26,8 @@ Answer = dict[str, object]
 """An HTTP response as Windmill reads it: `windmill_status_code` and `result`."""
 
 Headers = Sequence[tuple[str, str]]
+
+_MEDIA_TYPE = re.compile(r"[a-z]{1,20}/[a-z.+-]{1,40}(; ?charset=[a-z0-9-]{1,20})?", re.ASCII | re.IGNORECASE)
 
 
 def receive_signed(*, customer: str, source: str, endpoint: str, event: object) -> Answer:
@@ -101,13 +104,22 @@ def _store(
         event_id=verdict.event_id,
         event_type=verdict.event_type,
         body=body,
-        headers=headers,
+        headers=_unreplaceable(headers),
         signed_at=verdict.signed_at,
         stale=verdict.stale,
     )
     with connection.transaction():
         receipt = receive(connection, delivery)
     return _answer(HTTPStatus.OK, outcome=receipt.outcome, event=f"E{receipt.event_id}")
+
+
+def _unreplaceable(headers: Headers) -> Headers:
+    """The headers that are worth keeping. No signature covers them, and Windmill puts secrets there too."""
+    return [
+        (name, value)
+        for name, value in headers
+        if name.lower() == "content-type" and _MEDIA_TYPE.fullmatch(value)
+    ]
 
 
 def _answer(status: int, **result: object) -> Answer:

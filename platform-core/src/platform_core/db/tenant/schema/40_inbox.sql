@@ -26,7 +26,6 @@ CREATE TABLE inbox.event (
     released_at timestamptz,
     handled_at  timestamptz,
     failed_at   timestamptz,
-    job_id      bigint,
     note        text        NOT NULL DEFAULT '',
     CONSTRAINT event_state CHECK (state IN ('received', 'held', 'handled', 'unreadable', 'failed')),
     CONSTRAINT event_held_until_released CHECK ((state = 'held') = (stale AND released_at IS NULL)),
@@ -130,11 +129,11 @@ BEGIN
     END IF;
 
     -- Another delivery won the unique key. It is committed, so this statement's snapshot sees it.
-    SELECT e.id, e.body_sha256, e.state, e.job_id INTO STRICT known
+    SELECT e.id, e.body_sha256, e.state INTO STRICT known
     FROM inbox.event AS e
     WHERE e.source = receive.source AND e.endpoint = receive.endpoint AND e.event_id = receive.event_id;
     receive.event := known.id;
-    receive.job := known.job_id;
+    receive.job := (SELECT k.job_id FROM jobs.key AS k WHERE k.key = 'event:' || known.id);
 
     IF known.body_sha256 <> digest THEN
         INSERT INTO inbox.conflict AS c (event, body, body_sha256, signed_at)
@@ -169,23 +168,15 @@ $$;
 COMMENT ON FUNCTION inbox.receive(text, text, text, text, bytea, jsonb, timestamptz, boolean) IS
     'The only way in: event and job in one transaction, unique per (source, endpoint, event id).';
 
--- Queue the job that handles an event and remember it on the row. Internal: no login may call it.
+-- The job of an event is found by its key, which outlives it; storing its number too would rewrite the row
+-- that was just written. Internal: no login may call it.
 CREATE FUNCTION inbox.start(event bigint) RETURNS bigint
-    LANGUAGE plpgsql
-    SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp
+    LANGUAGE sql
 AS $$
-DECLARE
-    queued CONSTANT bigint := (
-        SELECT q.job_id
-        FROM jobs.enqueue(
-            'inbox.received', jsonb_build_object('event', start.event), 'event:' || start.event, NULL, NULL, NULL
-        ) AS q
-    );
-BEGIN
-    UPDATE inbox.event AS e SET job_id = queued WHERE e.id = start.event;
-    RETURN queued;
-END
+    SELECT q.job_id
+    FROM jobs.enqueue(
+        'inbox.received', pg_catalog.jsonb_build_object('event', event), 'event:' || event, NULL, NULL, NULL
+    ) AS q
 $$;
 
 -- Ask for a person's attention to an event, once per kind, event and conflict. Internal.
@@ -236,9 +227,9 @@ REVOKE EXECUTE ON FUNCTION inbox.count_refusal(text, text, text) FROM PUBLIC;
 GRANT USAGE ON SCHEMA inbox TO api_tenant;
 GRANT SELECT (
     id, source, endpoint, event_id, event_type, body, body_sha256, headers, signed_at, received_at, stale, state,
-    released_at, handled_at, failed_at, job_id, note
+    released_at, handled_at, failed_at, note
 ) ON inbox.event TO api_tenant;
-GRANT UPDATE (state, released_at, handled_at, failed_at, job_id, note) ON inbox.event TO api_tenant;
+GRANT UPDATE (state, released_at, handled_at, failed_at, note) ON inbox.event TO api_tenant;
 GRANT SELECT (id, event, body, body_sha256, signed_at, received_at, last_received_at, deliveries)
     ON inbox.conflict TO api_tenant;
 GRANT SELECT (hour, source, endpoint, reason, count) ON inbox.refusal TO api_tenant;
