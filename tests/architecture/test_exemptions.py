@@ -12,10 +12,11 @@ from tests.architecture.source import ROOT, Source, python_sources
 
 # The agreed numbers. Lower one when an exemption goes; raise one only in the change that argues for it.
 AGREED = {
-    "noqa": 76,
-    "type: ignore": 10,
-    "fmt": 79,
-    "TYPE_CHECKING": 4,
+    "noqa": 57,
+    "type: ignore": 15,
+    "fmt": 45,
+    "TYPE_CHECKING": 5,
+    "skip": 1,
     "whole file": 1,
 }
 

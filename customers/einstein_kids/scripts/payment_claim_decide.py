@@ -11,7 +11,7 @@ def main(
     duplicate_of: str = "",
 ) -> dict:  # fmt: skip
     return decide_claim(
-        CUSTOMER, decision_id=decision_id, claim=claim, version=version, action=action, staff=staff, amount=amount,
-        method=method, bank_reference=bank_reference, rail=rail, value_date=value_date, reason=reason, note=note,
-        duplicate_of=duplicate_of,
+        CUSTOMER, decision_id=decision_id, claim=claim, version=version, action=action, staff=staff,
+        amount=amount, method=method, bank_reference=bank_reference, rail=rail, value_date=value_date,
+        reason=reason, note=note, duplicate_of=duplicate_of,
     )  # fmt: skip

@@ -166,8 +166,8 @@ setting it works on the embedded PostgreSQL, which it starts for its own duratio
 
 Data goes to stdout, narration and refusals to stderr. `--json` prints one document, whose keys stand with the
 command; amounts are integers of the currency's minor unit, instants are RFC 3339 in UTC. Things are named by
-a letter and a number: claim `C12`, obligation `O7`, event `E9`, job `J5`, alert `A3`, a parent's message `M2`,
-a message we send `S3`.
+a letter and a number: claim `C12`, obligation `O7`, event `E9`, job `J5`, alert `A3`, a parent's message
+`M2`, a message we send `S3`.
 
 `--as` names the member a command acts for. The role is looked up in the policy in force, never taken from the
 command line; each denial is kept in the audit trail.

@@ -147,7 +147,7 @@ def cluster_in(folder: Path) -> Cluster:
 
 def exists(folder: Path) -> bool:
     """Whether a cluster was ever created for `folder`."""
-    return (_home(folder) / "data" / "PG_VERSION").exists()
+    return (_place(folder) / "data" / "PG_VERSION").exists()
 
 
 def _create(home: Path) -> None:
@@ -229,12 +229,17 @@ def _give(path: Path) -> None:
         os.chown(path, account.pw_uid, account.pw_gid)
 
 
-def _home(folder: Path) -> Path:
+def _place(folder: Path) -> Path:
     """Where the cluster of `folder` lives: there, or as root a place that `nobody` can reach."""
     folder = folder.resolve()
-    home = folder
     if os.geteuid() == 0 and not _reachable(folder.parent):
-        home = Path("/var/tmp") / f"platform-postgres-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"  # noqa: S108 - owned and 0700 below
+        return Path("/var/tmp") / f"platform-postgres-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"  # noqa: S108 - owned and 0700 below
+    return folder
+
+
+def _home(folder: Path) -> Path:
+    """The same place, made when it is not there."""
+    home = _place(folder)
     if not home.is_dir():
         home.mkdir(parents=True, mode=0o700)
     _give(home)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from platform_core.app import App, cancel_work, open_app
-from platform_core.errors import ConfigurationError, InvalidInput
+from platform_core.errors import ConfigurationError, InvalidInput, InvalidMoney
 from platform_core.messaging import contacts
 from platform_core.messaging.contracts import Party
 from platform_core.observability.logs import bind, configure
@@ -41,6 +41,11 @@ def create_claim(  # noqa: PLR0913 - the fields of the form that staff fill in
     _require_text(staff=staff, phone=phone, amount=amount, currency=currency)
     with _office(customer) as office:
         policy, now = office.app.policy(), office.app.clock.now()
+        if currency != policy.customer.currency:
+            raise InvalidMoney(
+                f"{customer} decides claims in {policy.customer.currency}, not in {currency[:8]}",
+                next_step=f"Write what was paid in {policy.customer.currency}.",
+            )
         claimed = Money.parse(amount, currency)
         with office.app.tx() as tx:
             contact = contacts.find_or_create(tx, Party(phone=phone), now)

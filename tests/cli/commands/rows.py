@@ -1,0 +1,333 @@
+"""Every command of wmctl with a line that works: what the table-driven tests start from.
+
+A value that a thing must exist for is made anew by the office for each test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import typer
+
+from tests.support.offices import PHONE, SLUG, Office
+
+Value: TypeAlias = "str | Callable[[Office], str]"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One command. `values` are its parameters by name, `says` is in what it shows to a person.
+
+    `keys` are those of its JSON document, or of each item of it; empty for a command without `--json`.
+    `spoilt` are values that this command alone must refuse, with the exit code and words of the refusal.
+    `before` brings about what it shows, `after` puts things right again.
+    """
+
+    values: Mapping[str, Value]
+    says: str
+    keys: str = ""
+    spoilt: tuple[tuple[Mapping[str, str], int, str], ...] = ()
+    code: int = 0
+    before: Callable[[Office], None] | None = field(default=None, repr=False)
+    after: Callable[[Office], None] | None = field(default=None, repr=False)
+
+    def line(self, command: typer.core.TyperCommand, office: Office) -> dict[str, str]:
+        """The parameters' values for a run in this office."""
+        known = {one.name for one in command.params}
+        assert set(self.values) <= known, f"no such parameter: {set(self.values) - known}"
+        chosen = {"customer": SLUG} if "customer" in known else {}
+        made = {name: value(office) if callable(value) else value for name, value in self.values.items()}
+        return {**chosen, **made}
+
+
+def words(name: str, command: typer.core.TyperCommand, values: Mapping[str, str]) -> list[str]:
+    """A command line: the command's words, its arguments in order, its options."""
+    found = name.split()
+    for one in command.params:
+        if one.name not in values:
+            continue
+        if one.param_type_name == "argument":
+            found.append(values[one.name])
+        else:
+            found += [max(one.opts, key=len), values[one.name]]
+    return found
+
+
+def _seen(office: Office) -> str:
+    office.conflict()
+    return SLUG
+
+
+def _resume(office: Office) -> None:
+    office.say("tenant", "resume", SLUG, "--reason", "the test is over")
+
+
+def _suspended(office: Office) -> str:
+    office.say("tenant", "suspend", SLUG, "--reason", "a test")
+    return SLUG
+
+
+def _drifted(office: Office) -> None:
+    office.limit_connections(77)
+
+
+def _provisioned_again(office: Office) -> None:
+    office.say("tenant", "provision", SLUG, "--display-name", "Einstein Kids", "--timezone",
+               "America/Santiago", "--currency", "CLP")  # fmt: skip
+
+
+_DECISION = (
+    "decision_id claim_id state version second_approver_needed allocations credit messages reminders "
+    "decided_by decided_at already outcome"
+)
+_JOB = "id state kind payload key entity attempt max_attempts created_at run_at ended_at cause reason errors"
+_MESSAGE = (
+    "id dedupe_key purpose contact_id values subject_type subject_id obligation_id state form external_id "
+    "generation provider_message_id wamid error_code paused_code late_failure attempts queued_at sending_at "
+    "accepted_at delivered_at read_at failed_at ambiguous_at suppressed_at cancelled_at"
+)
+_WRONG_VERSION = ({"version": "-3"}, 2, "version")
+
+ROWS: Mapping[str, Row] = {
+    "tenant list": Row(
+        {},
+        "einstein_kids",
+        "id slug display_name database_name login cluster state timezone currency schema_version",
+    ),
+    "tenant provision": Row(
+        {
+            "customer": SLUG,
+            "display_name": "Einstein Kids",
+            "timezone": "America/Santiago",
+            "currency": "CLP",
+        },
+        "already_active",
+        spoilt=(
+            ({"customer": "Einstein Kids"}, 2, "'Einstein Kids' is not a customer name"),
+            ({"customer": "../../etc"}, 2, "is not a customer name"),
+            ({"customer": ""}, 2, "is not a customer name"),
+            ({"timezone": "Chile"}, 2, "'Chile' is not a time zone"),
+            ({"timezone": "../../etc/passwd"}, 2, "is not a time zone"),
+            ({"currency": "BTC"}, 2, "'BTC' is not a known currency"),
+            ({"display_name": ""}, 2, "display name"),
+            ({"display_name": "Another"}, 4, "exists with another display_name"),
+        ),
+    ),
+    "tenant suspend": Row(
+        {"customer": SLUG, "reason": "a test"},
+        "suspended",
+        spoilt=(({"reason": " "}, 2, "without a reason"),),
+        after=_resume,
+    ),
+    "tenant resume": Row(
+        {"customer": _suspended, "reason": "paid"},
+        "active",
+        spoilt=(({"reason": ""}, 2, "without a reason"),),
+        after=_resume,
+    ),
+    "tenant close": Row(
+        {"customer": Office.doomed_customer, "reason": "contract ended"},
+        "is closed",
+        spoilt=(({"reason": ""}, 2, "without a reason"),),
+    ),
+    "tenant drift": Row(
+        {}, "limit", "kind subject detail", code=4, before=_drifted, after=_provisioned_again
+    ),
+    "policy apply": Row(
+        {"customer": SLUG, "as_": "ana", "file": Office.other_policy},
+        "runs policy version",
+        spoilt=(
+            (
+                {"customer": "colegio_vecino", "file": f"customers/{SLUG}/config/policy.toml"},
+                2,
+                "customer.slug",
+            ),
+            ({"customer": "../.."}, 3, "no customer '../..'"),
+            ({"file": "customers"}, 2, "cannot be read"),
+            ({"file": "nowhere.toml"}, 2, "No such file"),
+            ({"file": "pyproject.toml"}, 2, "is missing"),
+            ({"file": "README.md"}, 2, "is not TOML"),
+            ({"file": "platform-cli/src/platform_cli/local/pictures/comprobante_1.png"}, 2, "not UTF-8"),
+            ({"file": "/dev/null"}, 2, "is missing"),
+        ),
+    ),
+    "policy show": Row({}, SLUG, "customer members payments reminders messaging texts templates"),
+    "obligation list": Row(
+        {"customer": lambda office: office.obligation() and SLUG, "state": "open"},
+        "Obligations",
+        "id reference contact_id pupil concept due_on amount_minor paid_minor currency state",
+    ),
+    "obligation show": Row(
+        {"obligation": Office.obligation}, "D-3", "id step due_at send_at round state outbox_id"
+    ),
+    "obligation add": Row(
+        {
+            "as_": "bruno",
+            "phone": PHONE,
+            "pupil": "Mateo",
+            "concept": "el taller",
+            "amount": "30000",
+            "due_on": "2031-12-05",
+            "reference": "2031-12/118",
+        },
+        "is entered",
+        spoilt=(
+            ({"phone": "56900000011"}, 2, "phone number"),
+            ({"phone": "+5690000001x"}, 2, "phone number"),
+            ({"amount": "0"}, 2, "CLP 0"),
+            ({"amount": "-5"}, 2, "CLP -5"),
+            ({"amount": "45.000,50"}, 2, "is not an amount"),
+            ({"amount": "10.5"}, 2, "more decimals than CLP"),
+            ({"amount": "9" * 17}, 2, "is not an amount"),
+            ({"due_on": "mañana"}, 2, "due_on"),
+            ({"due_on": "2031-02-30"}, 2, "due_on"),
+            ({"pupil": ""}, 2, "pupil"),
+            ({"reference": ""}, 2, "reference"),
+            ({"concept": "x" * 200}, 2, "concept"),
+        ),
+    ),
+    "obligation cancel": Row(
+        {"obligation": Office.obligation, "as_": "ana", "reason": "beca"},
+        "is cancelled",
+        spoilt=(({"reason": ""}, 2, "without a reason"),),
+    ),
+    "claim list": Row(
+        {"customer": lambda office: office.claim() and SLUG, "state": "pending_review"},
+        "Claims",
+        "id state version origin contact_id contact_name currency claimed_minor verified_minor reason "
+        "first_approver_id approver_id supersedes duplicate_of opened_at state_at flags",
+    ),
+    "claim show": Row(
+        {"claim": Office.claim},
+        "is pending_review",
+        "summary history receipts flags decisions allocations credits",
+    ),
+    "claim open": Row(
+        {"as_": "bruno", "phone": PHONE, "amount": "45000"},
+        "is pending_review",
+        spoilt=(
+            ({"phone": ""}, 2, "phone number"),
+            ({"amount": "mucho"}, 2, "'mucho' is not an amount"),
+            ({"amount": "0"}, 2, "CLP 0"),
+            ({"request_id": "-- drop"}, 2, "request_id"),
+            ({"note": "x" * 600}, 2, "note"),
+        ),
+    ),
+    "claim approve": Row(
+        {"claim": Office.claim, "as_": "carla", "amount": "45000", "method": "cash"},
+        "is approved",
+        _DECISION,
+        spoilt=(
+            _WRONG_VERSION,
+            ({"version": "99"}, 4, "version"),
+            ({"as_": "bruno"}, 4, "bruno"),
+            ({"amount": "x"}, 2, "'x' is not an amount"),
+            ({"method": "rumour"}, 2, "method"),
+            ({"value_date": "ayer"}, 2, "value_date"),
+            ({"decision_id": "a b"}, 2, "decision_id"),
+        ),
+    ),
+    "claim reject": Row(
+        {"claim": Office.claim, "as_": "carla", "reason": "no aparece"},
+        "is rejected",
+        _DECISION,
+        spoilt=(_WRONG_VERSION, ({"reason": ""}, 2, "reason")),
+    ),
+    "claim ask": Row(
+        {"claim": Office.claim, "as_": "carla", "reason": "¿de qué banco?"},
+        "is needs_info",
+        _DECISION,
+        spoilt=(_WRONG_VERSION, ({"reason": ""}, 2, "reason")),
+    ),
+    "claim duplicate": Row(
+        {"claim": Office.claim, "as_": "carla", "of": Office.claim},
+        "is duplicate",
+        _DECISION,
+        spoilt=(
+            _WRONG_VERSION,
+            ({"of": "C0"}, 2, "'C0' is not the number of a claim"),
+        ),
+    ),
+    "claim withdraw": Row(
+        {"claim": Office.claim, "as_": "carla", "reason": "por error"},
+        "is withdrawn",
+        _DECISION,
+        spoilt=(_WRONG_VERSION,),
+    ),
+    "claim reverse": Row(
+        {"claim": Office.approved_claim, "as_": "ana", "reason": "el banco devolvió"},
+        "is reversed",
+        _DECISION,
+        spoilt=(_WRONG_VERSION, ({"reason": ""}, 2, "reason"), ({"as_": "carla"}, 4, "carla")),
+    ),
+    "claim reconcile": Row(
+        {"claim": Office.approved_claim, "as_": "ana", "reference": "778123", "value_date": "2026-03-05"},
+        "is reconciled",
+        _DECISION,
+        spoilt=(_WRONG_VERSION, ({"value_date": "2026-13-45"}, 2, "value_date")),
+    ),
+    "inbox list": Row(
+        {"customer": lambda office: office.held_event() and SLUG, "state": "held"},
+        "Events",
+        "id source endpoint event_id event_type size_bytes signed_at received_at stale state job_id note",
+    ),
+    "inbox conflicts": Row(
+        {"customer": _seen},
+        "Conflicts",
+        "id event source endpoint event_id stored_sha256 other_sha256 size_bytes received_at "
+        "last_received_at deliveries",
+    ),
+    "inbox refusals": Row({"customer": _seen}, "Refused deliveries", "hour source endpoint reason count"),
+    "inbox release": Row({"event": Office.held_event, "as_": "bruno"}, "goes on as job J"),
+    "outbox list": Row(
+        {"customer": lambda office: office.ambiguous_message() and SLUG, "state": "ambiguous"},
+        "Outbox",
+        _MESSAGE,
+    ),
+    "outbox resolve": Row(
+        {"message": Office.ambiguous_message, "verdict": "sent", "as_": "bruno"},
+        "sent",
+        spoilt=(({"verdict": "maybe"}, 2, "neither sent nor not_sent"),),
+    ),
+    "job list": Row({"kind": "alert.raised"}, "Jobs", "jobs health"),
+    "job show": Row({"job": Office.dead_job}, "dead", _JOB),
+    "job health": Row({}, "waiting", "due waiting running suspect dead oldest_due_s leases leases_expired"),
+    "job run": Row(
+        {"seconds": "5"},
+        "✓",
+        "done retried snoozed dead cancelled handed_back lost",
+        spoilt=(({"seconds": "0"}, 2, "--seconds"), ({"seconds": "86400"}, 2, "--seconds")),
+    ),
+    "job cancel": Row(
+        {"entity": lambda office: f"obligation:{office.obligation()[1:]}", "as_": "bruno"},
+        "queued jobs cancelled",
+        spoilt=(({"entity": ""}, 2, "which jobs to cancel"),),
+    ),
+    "job redrive": Row({"job": Office.dead_job, "as_": "bruno"}, "is queued again"),
+    "job hurry": Row({"job": Office.waiting_job, "as_": "bruno"}, "is due now"),
+    "alert list": Row(
+        {"customer": lambda office: office.open_alert() and SLUG},
+        "test.trouble",
+        "id kind severity subject detail occurrences first_at last_at state acknowledged_by resolved_by",
+    ),
+    "alert acknowledge": Row({"alert": Office.open_alert, "as_": "bruno"}, "is acknowledged"),
+    "alert resolve": Row({"alert": Office.open_alert, "as_": "bruno"}, "is resolved"),
+    "audit list": Row(
+        {"action": "policy.stored"}, "Audit trail", "seq at action actor target result detail login"
+    ),
+    "audit verify": Row({}, "entries", "entries head ok broken"),
+    "db status": Row({}, "einstein_kids", "customer pending"),
+    "db migrate": Row({}, "einstein_kids: 0 migrations applied"),
+    "db watch": Row(
+        {"for_s": "1"},
+        "0 statements and sessions ended",
+        spoilt=(
+            ({"limit_s": "0"}, 2, "--limit-s"),
+            ({"limit_s": "nan"}, 2, "--limit-s"),
+            ({"for_s": "-1"}, 2, "--for-s"),
+        ),
+    ),
+    "demo": Row({}, ""),
+}

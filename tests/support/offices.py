@@ -1,0 +1,192 @@
+"""A customer at work in an installation of its own: things of every kind, made by the real verbs."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from platform_cli.local.postgres import Cluster
+from platform_cli.local.secret_store import FileSecretStore
+from platform_core.app import App, open_app
+from platform_core.connectors import Accepted, load_connector
+from platform_core.db import Tx
+from platform_core.errors import AmbiguousOutcome
+from platform_core.inbox import events
+from platform_core.inbox.events import Delivery
+from platform_core.jobs import queue
+from platform_core.messaging.contracts import OutgoingMessage
+from platform_core.tenancy.policy import load_policy, store_policy
+from platform_core.tenancy.provision import Provisioned, provision
+from platform_core.values import Actor
+from tests.support.messaging import ScriptedClient
+from tests.support.wmctl import REPOSITORY, Terminal, rows_of
+
+SLUG = "einstein_kids"
+PHONE = "+56900000011"
+AT = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+
+_numbers = itertools.count(1)
+
+
+class _Forgetful(ScriptedClient):
+    """A provider that never says what became of a message."""
+
+    def send(self, message: OutgoingMessage, *, external_id: str) -> Accepted:
+        """No answer."""
+        raise AmbiguousOutcome(f"Nothing is known of the {message.kind} {external_id}")
+
+
+class Office:
+    """Einstein Kids on a cluster. `made` says how its own login connects."""
+
+    def __init__(self, cluster: Cluster, state: Path, made: Provisioned) -> None:
+        self.cluster, self.state, self.made = cluster, state, made
+        self.slug = made.tenant.slug
+        self.terminal = Terminal(
+            {"PLATFORM_DATABASE_URL": cluster.admin_dsn, "PLATFORM_STATE_DIR": str(state)}
+        )
+        self.admin_dsn = cluster.dsn(made.tenant.database_name)
+
+    def say(self, *arguments: str) -> None:
+        """Run a command that must work."""
+        said = self.terminal.say(*arguments)
+        assert said.code == 0, (arguments, said)
+
+    def newest(self, table: str, prefix: str, where: str = "true") -> str:
+        """The newest row of a table, by the name people use."""
+        found = rows_of(self.admin_dsn, f"SELECT max(id) AS id FROM {table} WHERE {where}")[0]["id"]
+        assert found is not None, f"no row in {table} where {where}"
+        return f"{prefix}{found}"
+
+    # --- things, each made anew ---------------------------------------------------------------------------
+
+    def claim(self) -> str:
+        """A claim that waits for somebody other than bruno."""
+        self.say("claim", "open", "--as", "bruno", "--phone", PHONE, "--amount", "45000", "-c", self.slug)
+        return self.newest("payments.claim", "C")
+
+    def approved_claim(self) -> str:
+        """A claim that carla approved."""
+        claim = self.claim()
+        self.say("claim", "approve", claim, "--as", "carla", "--amount", "45000", "--method", "bank_app",
+                 "--reference", f"TRX-{claim}", "-c", self.slug)  # fmt: skip
+        return claim
+
+    def obligation(self) -> str:
+        """A debt with its reminders."""
+        self.say("obligation", "add", "--as", "bruno", "--phone", PHONE, "--pupil", "Sofía", "--concept",
+                 "la mensualidad", "--amount", "45000", "--due-on", "2031-12-05", "--reference",
+                 f"ref/{next(_numbers)}", "-c", self.slug)  # fmt: skip
+        return self.newest("payments.obligation", "O")
+
+    def other_policy(self) -> str:
+        """A policy file that is not in force, for the customer of this office."""
+        text = (REPOSITORY / "customers" / SLUG / "config" / "policy.toml").read_text(encoding="utf-8")
+        file = self.state / f"policy_{next(_numbers)}.toml"
+        hours = f"review_sla_hours = {24 + next(_numbers)}"
+        fitted = text.replace("review_sla_hours = 24", hours).replace(
+            f'slug = "{SLUG}"', f'slug = "{self.slug}"'
+        )
+        file.write_text(fitted, encoding="utf-8")
+        return str(file)
+
+    def doomed_customer(self) -> str:
+        """Another customer, which nobody needs."""
+        slug = f"doomed_{next(_numbers)}"
+        self.say("tenant", "provision", slug, "--display-name", "Doomed", "--timezone", "America/Lima",
+                 "--currency", "PEN")  # fmt: skip
+        return slug
+
+    def limit_connections(self, limit: int) -> None:
+        """Change the login's limit behind the platform's back."""
+        with psycopg.connect(self.cluster.admin_dsn, autocommit=True) as admin:
+            login = sql.Identifier(self.made.tenant.login)
+            admin.execute(sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}").format(login, sql.Literal(limit)))
+
+    def waiting_job(self) -> str:
+        """A job that is due years from now."""
+        with self._tx() as tx:
+            late = datetime(2031, 1, 1, tzinfo=UTC)
+            return f"J{queue.enqueue(tx, 'alert.raised', {}, run_at=late).job_id}"
+
+    def dead_job(self) -> str:
+        """A dead letter: nobody can handle what it carries."""
+        with self._tx() as tx:
+            job = queue.enqueue(tx, "alert.raised", {"kind": "not dotted"}).job_id
+        self.work()
+        return f"J{job}"
+
+    def held_event(self) -> str:
+        """An authentic delivery that came too late."""
+        with self._tx() as tx:
+            return f"E{events.receive(tx, _delivery(f'evt_{next(_numbers)}', b'{}', stale=True)).event_id}"
+
+    def conflict(self) -> None:
+        """Two bodies under one event id, and a refusal."""
+        name = f"evt_{next(_numbers)}"
+        with self._tx() as tx:
+            events.receive(tx, _delivery(name, b'{"one":1}'))
+            events.receive(tx, _delivery(name, b'{"two":2}'))
+            events.count_refusal(tx, source="ycloud", endpoint="inbound", reason="signature_mismatch")
+
+    def ambiguous_message(self) -> str:
+        """A message nobody knows about whether it was sent."""
+        self.claim()
+        self.work()
+        return self.newest("messaging.outbox", "S", "state = 'ambiguous'")
+
+    def open_alert(self) -> str:
+        """An alert nobody looks after."""
+        with self._tx() as tx:
+            detail = {"kind": "test.trouble", "severity": "P3", "dedupe": f"test:{next(_numbers)}"}
+            queue.enqueue(tx, "alert.raised", detail)
+        self.work()
+        return self.newest("alerts.alert", "A", "state = 'open'")
+
+    # --- how ----------------------------------------------------------------------------------------------
+
+    def work(self) -> None:
+        """Work the queue with a provider that never answers."""
+        connector = dataclasses.replace(load_connector("ycloud"), open_client=lambda _account: _Forgetful())
+        with open_app(self.slug, self.made.dsn, connector=connector, connector_config={}) as app:
+            app.run_jobs(seconds=20)
+
+    def app(self) -> App:
+        """The customer's platform in this process."""
+        return open_app(self.slug, self.made.dsn)
+
+    @contextmanager
+    def _tx(self) -> Iterator[Tx]:
+        with self.app() as app, app.tx() as tx:
+            yield tx
+
+
+def open_office(cluster: Cluster, state: Path, slug: str = SLUG) -> Office:
+    """Provision the customer and put its policy into force."""
+    made = provision(
+        cluster.admin_dsn,
+        slug,
+        display_name="Einstein Kids",
+        timezone="America/Santiago",
+        currency="CLP",
+        secrets=FileSecretStore(state / "secrets"),
+    )
+    policy = load_policy(REPOSITORY / "customers" / SLUG / "config" / "policy.toml")
+    fitted = policy.model_copy(update={"customer": policy.customer.model_copy(update={"slug": slug})})
+    with open_app(slug, made.dsn) as app, app.tx() as tx:
+        store_policy(tx, fitted, Actor("user", "ana"))
+    return Office(cluster, state, made)
+
+
+def _delivery(event_id: str, body: bytes, *, stale: bool = False) -> Delivery:
+    return Delivery(
+        source="ycloud", endpoint="inbound", event_id=event_id, event_type="test", body=body, headers=(),
+        signed_at=AT, stale=stale,
+    )  # fmt: skip
