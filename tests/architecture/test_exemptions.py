@@ -15,7 +15,7 @@ AGREED = {
     "noqa": 57,
     "type: ignore": 15,
     "fmt": 45,
-    "TYPE_CHECKING": 5,
+    "TYPE_CHECKING": 6,
     "skip": 1,
     "whole file": 1,
 }

@@ -231,7 +231,7 @@ def test_messages_are_listed_newest_first_by_state_and_subject(desk: Desk) -> No
 
 def test_an_unknown_message_is_not_found(desk: Desk) -> None:
     """Also when a person wants to resolve it."""
-    with pytest.raises(NotFound, match="no message 99"):
+    with pytest.raises(NotFound, match="no message S99"):
         resolve(desk, 99, "sent")
 
 

@@ -203,7 +203,8 @@ def test_nothing_that_is_fed_into_a_log_path_comes_out(lines: io.StringIO, path:
 
 
 def _all_leaves(kind: type[PlatformError] = PlatformError) -> Iterator[type[PlatformError]]:
-    yield kind
+    if kind.__module__.startswith("platform_core."):  # other tests may have imported others' errors too
+        yield kind
     for below in kind.__subclasses__():
         yield from _all_leaves(below)
 
@@ -279,7 +280,7 @@ def test_values_of_ours_show_what_they_should(lines: io.StringIO) -> None:
     assert (line["amount"], line["amount_minor"], line["rate"]) == ("CLP 45000", 12345678901, "0.5")
     assert (line["at"], line["actor"]) == (
         "2026-03-01T09:00:00+00:00",
-        {"type": "user", "id": "ana", "role": "owner"},
+        {"type": "user", "id": "ana", "role": "owner", "via": ""},
     )
     assert (line["settings"]["database_url"], line["settings"]["log_key"]) == ("***", HIDDEN)
     assert (line["party"], line["sha256"]) == ("[Party]", "0123456789abcdef" * 4)

@@ -211,7 +211,7 @@ def resolve_ambiguous(
     if row is None:
         state = get_message(tx, outbox_id).state
         raise StateConflict(
-            f"Message {outbox_id} is {state}, not ambiguous",
+            f"Message S{outbox_id} is {state}, not ambiguous",
             next_step="Nothing to resolve; its state is already known.",
             state=state,
         )
@@ -226,7 +226,7 @@ def get_message(tx: Tx, outbox_id: int) -> OutboxMessage:
         found = cursor.execute(Q["outbox_find"], {"outbox": outbox_id}).fetchone()
     if found is None:
         raise NotFound(
-            f"There is no message M{outbox_id} in the outbox", next_step="See `wmctl outbox list`."
+            f"There is no message S{outbox_id} in the outbox", next_step="See `wmctl outbox list`."
         )
     return found
 
@@ -413,7 +413,7 @@ def _refuse(tx: Tx, outbox_id: int, error: PlatformError, *, now: datetime) -> D
     code = _code(error)
     if tx.execute(Q["outbox_refuse"], {"outbox": outbox_id, "code": code, "now": now}).fetchone():
         _alert(tx, "message.refused", outbox_id, error, once=str(outbox_id), severity="P2")
-    return Dead(f"message {outbox_id} cannot be sent: {error.one_line()}")
+    return Dead(f"message S{outbox_id} cannot be sent: {error.one_line()}")
 
 
 def _pause(tx: Tx, outbox_id: int, error: PlatformError) -> None:

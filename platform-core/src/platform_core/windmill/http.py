@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from platform_core.connectors import Authentic, Connector, Rejected, load_connector
 from platform_core.db.connect import Tx, open_connection, translated
@@ -21,6 +22,9 @@ from platform_core.errors import ConfigurationError, PlatformError
 from platform_core.inbox.events import Delivery, count_refusal, receive
 from platform_core.values import SystemClock
 from platform_core.windmill.resources import database_dsn, get_resource
+
+if TYPE_CHECKING:  # structlog costs what only a failure pays
+    from structlog.typing import FilteringBoundLogger
 
 Answer = dict[str, object]
 """An HTTP response as Windmill reads it: `windmill_status_code` and `result`."""
@@ -40,10 +44,10 @@ def receive_signed(*, customer: str, source: str, endpoint: str, event: object) 
     try:
         return _receive(customer, source, endpoint, event)
     except PlatformError as error:
-        _log(customer, endpoint, "webhook.not_stored", error)
+        _logger().error("webhook.not_stored", **_facts(customer, endpoint, error))
         return _answer(error.http_status, error=error.code)
     except Exception as error:  # noqa: BLE001 - whatever it is, the provider is asked to send it again
-        _log(customer, endpoint, "webhook.not_stored", error)
+        _logger().error("webhook.not_stored", **_facts(customer, endpoint, error))
         return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, error="internal")
 
 
@@ -92,7 +96,7 @@ def _count(customer: str, source: str, endpoint: str, reason: str) -> None:
         with open_connection(dsn, application=f"{source}_{endpoint}") as connection, translated(dsn):
             count_refusal(connection, source=source, endpoint=endpoint, reason=reason)
     except PlatformError as error:
-        _log(customer, endpoint, "webhook.refusal_not_counted", error)
+        _logger().error("webhook.refusal_not_counted", **_facts(customer, endpoint, error))
 
 
 def _store(
@@ -126,11 +130,14 @@ def _answer(status: int, **result: object) -> Answer:
     return {"windmill_status_code": int(status), "result": result}
 
 
-def _log(customer: str, endpoint: str, event: str, error: Exception) -> None:
+def _logger() -> FilteringBoundLogger:
     from platform_core.observability.logs import get_logger  # noqa: PLC0415 - only a failure pays for structlog
 
+    return get_logger("windmill.http")
+
+
+def _facts(customer: str, endpoint: str, error: Exception) -> dict[str, object]:
+    about = {"tenant": customer, "endpoint": endpoint, "exc_info": error}
     if isinstance(error, PlatformError):
-        facts = {"code": error.code, "message": error.one_line()}
-    else:
-        facts = {"code": "internal", "message": type(error).__name__}
-    get_logger("windmill.http").error(event, tenant=customer, endpoint=endpoint, exc_info=error, **facts)
+        return {**about, "code": error.code, "message": error.one_line()}
+    return {**about, "code": "internal", "message": type(error).__name__}
