@@ -403,5 +403,5 @@ ENDING = checks.Ending(
 def _receipt_event(day: Day, family: Family) -> dict[str, object]:
     picture = (PICTURES / family.picture).read_bytes()
     return day.stage.ycloud.image_event(
-        family.phone, picture, family.mime_type, caption=f"pago {family.pupil}"
+        family.sender, picture, family.mime_type, caption=f"pago {family.pupil}"
     )
