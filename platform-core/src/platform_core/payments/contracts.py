@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Literal, TypeVar
@@ -19,18 +18,15 @@ from pydantic import (
 
 from platform_core.errors import InvalidInput
 from platform_core.payments.lifecycle import Action, ClaimState
-from platform_core.values import CURRENCY_EXPONENTS, Money
+from platform_core.values import CURRENCY_EXPONENTS, Money, parse_number
 
-Prefix = Literal["C", "O"]
 C = TypeVar("C", bound=BaseModel)
-_THINGS: Mapping[Prefix, str] = {"C": "a claim", "O": "an obligation"}
 
 Method = Literal["bank_app", "statement", "cep", "cash", "other"]
 """How a member saw the money: the bank's app, a statement, Banxico's CEP, cash in hand, something else."""
 
 DecisionId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,119}$")]
 Sha256Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-_MAX_ID = 2**63 - 1
 
 
 class _Contract(BaseModel):
@@ -49,22 +45,12 @@ def obligation_ref(obligation_id: int) -> str:
 
 def parse_claim_id(text: str) -> int:
     """The claim that `C12` names. Raises: InvalidInput."""
-    return _parse_id(text, "C")
+    return parse_number(text, "C", "a claim")
 
 
 def parse_obligation_id(text: str) -> int:
     """The obligation that `O7` names. Raises: InvalidInput."""
-    return _parse_id(text, "O")
-
-
-def _parse_id(text: str, prefix: Prefix) -> int:
-    found = re.fullmatch(rf"[{prefix}{prefix.lower()}]([1-9][0-9]{{0,18}})", text.strip(), re.ASCII)
-    if found is None or int(found[1]) > _MAX_ID:
-        raise InvalidInput(
-            f"{text[:40]!r} is not the number of {_THINGS[prefix]}",
-            next_step=f"Write {prefix} and digits, such as {prefix}12.",
-        )
-    return int(found[1])
+    return parse_number(text, "O", "an obligation")
 
 
 def to_spanish(money: Money) -> str:
