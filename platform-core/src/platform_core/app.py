@@ -18,8 +18,18 @@ from platform_core.connectors import Connector, MessagingClient, load_connector
 from platform_core.db.connect import Tx, open_connection, translated
 from platform_core.errors import ConfigurationError
 from platform_core.jobs import orders
-from platform_core.jobs.contracts import CancelCounts, HandlerSpec, Job, JobContext, OpenTx, RunCounts
+from platform_core.jobs.contracts import (
+    CancelCounts,
+    HandlerSpec,
+    Job,
+    JobContext,
+    Limit,
+    OpenTx,
+    RunCounts,
+)
+from platform_core.jobs.rounds import Post
 from platform_core.jobs.runner import Runner
+from platform_core.jobs.tracing import RecordSpans
 from platform_core.messaging import inbound, outbound
 from platform_core.observability import alerts
 from platform_core.observability.logs import get_logger
@@ -27,6 +37,12 @@ from platform_core.payments import claims, receipts, reminders
 from platform_core.tenancy import members
 from platform_core.tenancy.policy import Policy, current_policy
 from platform_core.values import Actor, Clock, SystemClock
+
+SENDER_LIMIT = Limit(max_running=16, per_s=20, burst=20)
+"""WhatsApp takes 20 messages a second from a number that is also used in the app, 80 from others."""
+
+RECIPIENT_LIMIT = Limit(max_running=1, per_s=1 / 6, burst=20)
+"""To one person a message every six seconds, short bursts aside; and never two at once."""
 
 HANDLERS: Mapping[str, HandlerSpec] = {
     # an event came through a door           -> contacts, messages, delivery reports
@@ -38,7 +54,9 @@ HANDLERS: Mapping[str, HandlerSpec] = {
     # the hour of a reminder has come        -> queued, if the debt still stands
     "reminder.due": HandlerSpec(reminders.remind, max_attempts=8),
     # a message is in the outbox             -> sent once; a crash or timeout in the call is never replayed
-    "outbox.queued": HandlerSpec(outbound.send, max_attempts=20, timeout_s=60),
+    "outbox.queued": HandlerSpec(
+        outbound.send, max_attempts=20, timeout_s=60, limit=SENDER_LIMIT, lane_limit=RECIPIENT_LIMIT
+    ),
     # nobody reported what became of a send  -> a person hears of it
     "outbox.unreported": HandlerSpec(outbound.check_unreported, max_attempts=5),
     # somebody must know                     -> one open alert per cause
@@ -97,18 +115,46 @@ class App:
             self._client = self.connector.open_client(self.connector_config)
         return self._client
 
-    def run_jobs(self, *, seconds: float, lease_s: float = 60, wait: bool = False) -> RunCounts:
+    def run_jobs(
+        self,
+        *,
+        seconds: float,
+        lease_s: float = 60,
+        wait: bool = False,
+        record_spans: RecordSpans | None = None,
+    ) -> RunCounts:
         """Work the queue until it is empty or the time box ends; `wait` listens until the deadline.
 
         Safe to run many times at once, and to kill at any moment.
         """
+        runner = self.runner(seconds=seconds, lease_s=lease_s, wait=wait, record_spans=record_spans)
         with translated(self.dsn):
-            return self.runner(seconds=seconds, lease_s=lease_s, wait=wait).run_until_empty()
+            return runner.run_until_empty()
 
-    def runner(self, *, seconds: float, lease_s: float = 60, wait: bool = False) -> Runner:
+    def runner(
+        self,
+        *,
+        seconds: float,
+        lease_s: float = 60,
+        wait: bool = False,
+        record_spans: RecordSpans | None = None,
+    ) -> Runner:
         """A runner over this customer's queue, for callers that stop it themselves."""
         get_logger("jobs")  # what the queue logs passes the redaction only once logging is set up
-        return Runner(self.dsn, self.handlers, self._context, deadline_s=seconds, lease_s=lease_s, wait=wait)
+        return Runner(
+            self.dsn,
+            self.handlers,
+            self._context,
+            deadline_s=seconds,
+            lease_s=lease_s,
+            wait=wait,
+            record_spans=record_spans,
+        )
+
+    def post(self) -> Post:
+        """This customer's queue as one of many that a process serves in rounds."""
+        get_logger("jobs")
+        return Post(self.tenant, self.dsn, self.handlers, self._context)
 
     def _context(self, job: Job, tx: OpenTx, cancelled: Callable[[], bool]) -> JobContext:
         return JobContext(
@@ -120,7 +166,7 @@ class App:
             connector=self.connector,
             cancelled=cancelled,
             recheck=recheck,
-            log=get_logger("job").bind(tenant=self.tenant, job_id=f"J{job.id}", kind=job.kind),
+            log=get_logger("job", tenant=self.tenant, job_id=f"J{job.id}", kind=job.kind),
         )
 
     def close(self) -> None:

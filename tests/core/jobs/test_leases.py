@@ -34,13 +34,13 @@ def lease(tx: Tx, lease_s: float = 60.0) -> int:
 
 def claim(tx: Tx, holder: int, batch: int = 10) -> list[int]:
     """The ids of the jobs claimed."""
-    answer = exchange(tx, holder, [], batch=batch, floor=None, backoff=AT_ONCE)
+    answer = exchange(tx, holder, [], batch=batch, backoff=AT_ONCE)
     return [row.id for row in answer.claimed]
 
 
 def settle(tx: Tx, holder: int, *settlements: Settlement) -> Exchange:
     """Settle without claiming."""
-    return exchange(tx, holder, settlements, batch=0, floor=None, backoff=AT_ONCE)
+    return exchange(tx, holder, settlements, batch=0, backoff=AT_ONCE)
 
 
 def bury(tx: Tx) -> list[tuple[int, str]]:
@@ -89,11 +89,9 @@ def test_an_expired_or_unknown_lease_claims_nothing_and_is_not_revived(tenant_db
         holder = lease(tx)
         expire_leases(tenant_db)
         beat = tx.execute(Q["lease_beat"], {"lease": holder, "lease_s": 60}).fetchone()
-        answer = exchange(tx, holder, [], batch=10, floor=None, backoff=AT_ONCE)
-        unknown = exchange(tx, 999, [], batch=10, floor=None, backoff=AT_ONCE)
-        unasked = tx.execute(
-            Q["job_claim"], {"lease": holder, "batch": 9, "after_at": None, "after_id": None}
-        )
+        answer = exchange(tx, holder, [], batch=10, backoff=AT_ONCE)
+        unknown = exchange(tx, 999, [], batch=10, backoff=AT_ONCE)
+        unasked = tx.execute(Q["job_claim"], settlement.reach_facts(holder, 9, settlement.ANYWHERE))
         change(tenant_db, "UPDATE jobs.job SET suspect = true")
         alone = settlement.claim_suspect(tx, holder)
 
@@ -169,7 +167,7 @@ def test_work_done_just_after_expiry_counts_if_nobody_took_it(tenant_db: TenantD
         holder = lease(tx)
         claim(tx, holder, 1)
         expire_leases(tenant_db)
-        answer = exchange(tx, holder, [Settlement(first, "done")], batch=10, floor=None, backoff=AT_ONCE)
+        answer = exchange(tx, holder, [Settlement(first, "done")], batch=10, backoff=AT_ONCE)
 
     assert (answer.lease, answer.settled, answer.claimed) == ("expired", {first: "done"}, [])
     assert look(tenant_db, "SELECT id, attempt FROM jobs.job") == [(second, 0)]

@@ -97,7 +97,7 @@ class QueueMachine(RuleBasedStateMachine):
     def claim(self, data: st.DataObject, batch: int) -> None:
         """A valid lease that holds nothing takes queued jobs nobody holds."""
         for lease in self._pick_lease(data, idle=True):
-            answer = exchange(self.tx, lease, [], batch=batch, floor=None, backoff=AT_ONCE)
+            answer = exchange(self.tx, lease, [], batch=batch, backoff=AT_ONCE)
             queued = len(self._in(JobState.QUEUED))
             assert len(answer.claimed) == (min(batch, queued) if self.world.leases[lease] else 0)
             for row in answer.claimed:
@@ -123,7 +123,7 @@ class QueueMachine(RuleBasedStateMachine):
                 for job_id, outcome in zip(ids, outcomes, strict=False)
             ]
             held = self._held(lease)
-            answer = exchange(self.tx, lease, settlements, batch=0, floor=None, backoff=AT_ONCE)
+            answer = exchange(self.tx, lease, settlements, batch=0, backoff=AT_ONCE)
             assert set(answer.settled) == set(held) & set(ids)
             for settlement in settlements:
                 if settlement.job_id in answer.settled:

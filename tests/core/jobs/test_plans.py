@@ -61,14 +61,14 @@ def test_no_verb_of_the_runner_walks_the_table(crowded: TenantDatabase) -> None:
         holder = tx.execute("SELECT jobs.open_lease('w', 60)").fetchone()
         assert holder is not None
         lease = holder[0]
-        rows = exchange(tx, lease, [], batch=BATCH, floor=None, backoff=AT_ONCE).claimed
+        rows = exchange(tx, lease, [], batch=BATCH, backoff=AT_ONCE).claimed
         spent("claim")
         outcomes = ("done", "retried", "snoozed", "handed_back", "dead")
         settlements = [
             Settlement(row.id, outcomes[n % 5], delay_s=9999.0, cause=DeadCause.REFUSED)  # type: ignore[arg-type]  # a str of the list
             for n, row in enumerate(rows)
         ]
-        settled = exchange(tx, lease, settlements, batch=BATCH, floor=None, backoff=AT_ONCE)
+        settled = exchange(tx, lease, settlements, batch=BATCH, backoff=AT_ONCE)
         spent("settle and claim")
         tx.execute("SELECT * FROM jobs.beat(%s, 60)", (lease,))
         spent("beat")
@@ -151,7 +151,7 @@ def test_a_claim_costs_the_same_while_an_old_snapshot_keeps_dead_entries(tenant_
             ).fetchall()
             floor = (held[-1][1], held[-1][0])
             done = [Settlement(job_id, "done") for job_id, _ in held]
-            exchange(tx, lease, done, batch=0, floor=None, backoff=AT_ONCE)
+            exchange(tx, lease, done, batch=0, backoff=AT_ONCE)
         without_floor = blocks_of_claim(tx, lease, (None, None))
 
     assert max(blocks[1:]) <= 2 * blocks[1]
@@ -161,8 +161,9 @@ def test_a_claim_costs_the_same_while_an_old_snapshot_keeps_dead_entries(tenant_
 def blocks_of_claim(tx: Tx, lease: int, floor: tuple[datetime | None, int | None]) -> int:
     """How many blocks a claim of 100 jobs looks at."""
     plan = tx.execute(
-        "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT count(*) FROM jobs.claim(%s, 100, %s, %s)",
-        (lease, *floor),
+        "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)"
+        " SELECT count(*) FROM jobs.claim(%s, 100, false, %s, %s, %s, %s)",
+        (lease, [None, floor[0]], [None, floor[1]], [], []),
     ).fetchone()
     assert plan is not None
     return int(plan[0][0]["Plan"]["Shared Hit Blocks"])
@@ -176,7 +177,7 @@ def test_future_jobs_cost_a_claim_nothing(crowded: TenantDatabase) -> None:
     with crowded.admin() as tx, tx.transaction():
         row = tx.execute("SELECT jobs.open_lease('w', 60)").fetchone()
         assert row is not None
-        exchange(tx, row[0], [], batch=10, floor=None, backoff=AT_ONCE)
+        exchange(tx, row[0], [], batch=10, backoff=AT_ONCE)
         cost = reads(tx)
 
     assert cost[:2] == (0, 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -52,7 +51,7 @@ def report(
 
     found = Job(job or next(_jobs), "alert.raised", payload, 1, 8, None, suspect=False)
     context = build_context(found, tx, lambda: False)
-    return record(dataclasses.replace(context, clock=MovingClock(at)))
+    return record(context._replace(clock=MovingClock(at)))
 
 
 @pytest.fixture

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from uuid import UUID
 
 from platform_core.db.connect import Tx
+from platform_core.errors import InvalidInput
 from platform_core.jobs.lifecycle import JobState
 from platform_core.values import Clock, Outcome
 
@@ -22,6 +24,14 @@ if TYPE_CHECKING:  # pydantic and structlog stay off the path of those who only 
 AfterCrash = Literal["retry", "dead"]
 
 
+class Priority(IntEnum):
+    """Who goes first of those that are due. One claim in ten starts from the other end, so nobody starves."""
+
+    URGENT = 0
+    NORMAL = 1
+    LOW = 2
+
+
 class Job(NamedTuple):
     """One claimed job. `attempt` counts this run; `suspect` means a worker died holding it before."""
 
@@ -32,6 +42,8 @@ class Job(NamedTuple):
     max_attempts: int
     entity: str | None
     suspect: bool
+    lane: str | None = None
+    trace: UUID | None = None
 
 
 class OpenTx(Protocol):
@@ -45,8 +57,7 @@ class OpenTx(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class JobContext:
+class JobContext(NamedTuple):
     """What a handler may use. The network belongs between transactions, never inside one.
 
     `cancelled()` turns true when somebody cancelled the job, its time is over or its lease is lost: a long
@@ -67,6 +78,9 @@ class JobContext:
 
 Handler = Callable[[JobContext], Outcome]
 
+AsyncHandler = Callable[[JobContext], Awaitable[Outcome]]
+"""A coroutine function. It is run to its end on a loop of its thread, and cancelled when its time is over."""
+
 
 class BuildContext(Protocol):
     """Makes a handler's context; the composition root owns it."""
@@ -77,18 +91,53 @@ class BuildContext(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """How much of something may run: at once over all workers, and how fast jobs may start.
+
+    `per_s` jobs a second on average, `burst` of them at once. A rate is counted when a job is claimed and
+    never given back, so it is not exceeded; a worker that dies may waste some of it.
+    """
+
+    max_running: int | None = None
+    per_s: float | None = None
+    burst: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a limit that limits nothing or lets nothing run."""
+        rated = self.per_s is not None
+        if (
+            (self.max_running is None and not rated)
+            or rated is (self.burst is None)
+            or (self.max_running is not None and self.max_running < 1)
+            or (self.per_s is not None and self.per_s <= 0)
+            or (self.burst is not None and self.burst < 1)
+        ):
+            raise InvalidInput(
+                f"{self} limits nothing, or lets nothing run",
+                next_step="Give max_running of 1 or more, or per_s above 0 with a burst of 1 or more.",
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class HandlerSpec:
     """What the runner knows of a kind.
+
+    `limit` holds for the kind over all lanes and workers, `lane_limit` for each lane of it. `ordered`: within
+    a lane the first enqueued job ends before the second starts; one that waits for its retry bars the lane,
+    a dead one does not. Without a lane the kind as a whole is one.
 
     `after_crash="dead"` is for what must not be repeated when nobody knows whether it happened: such a job is
     noted before it starts, and dead-lettered if its worker dies or it never returns. `timeout_s` is asked for
     politely first (`cancelled()`, its running statement is stopped), then the job is given up.
     """
 
-    function: Handler
+    function: Handler | AsyncHandler
     max_attempts: int = 5
     after_crash: AfterCrash = "retry"
     timeout_s: float = 30.0
+    ordered: bool = False
+    limit: Limit | None = None
+    lane_limit: Limit | None = None
 
 
 class DeadCause(StrEnum):
@@ -120,6 +169,8 @@ class NewJob:
     entity: str | None = None
     run_at: datetime | None = None
     max_attempts: int | None = None
+    lane: str | None = None
+    priority: Priority = Priority.NORMAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +200,8 @@ class JobView:
     payload: Mapping[str, object]
     key: str | None
     entity: str | None
+    lane: str | None
+    trace: UUID | None
     attempt: int
     max_attempts: int | None
     created_at: datetime

@@ -6,9 +6,10 @@ claimed row -> admit (may it run at all?) -> perform (the handler's answer) -> j
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple, assert_never
+from uuid import UUID
 
 import psycopg
 from pydantic_core import from_json
@@ -20,6 +21,7 @@ from platform_core.values import Cancelled, Dead, Done, Outcome, Retry, Snooze
 MAX_TEXT = 2000
 MAX_DELAY_S = 10 * 366 * 86400.0  # a later date is a mistake, and must not make a completion fail
 OUTCOMES = (Done, Retry, Snooze, Dead, Cancelled)
+PLAINLY_DONE = Done()
 _CAUSES_SHOWN = 3
 
 Settled = Literal["done", "cancelled", "retried", "snoozed", "dead", "handed_back"]
@@ -32,8 +34,11 @@ class ClaimedRow(NamedTuple):
     kind: str
     payload: str
     entity: str | None
+    lane: str | None
+    trace: UUID | None
     attempt: int
     max_attempts: int | None
+    priority: int
     suspect: bool
     crashed: bool
     run_at: datetime
@@ -70,24 +75,30 @@ def admit(row: ClaimedRow, handlers: Mapping[str, HandlerSpec]) -> tuple[Job, Ha
         return _unrun(
             row, DeadCause.UNREADABLE_PAYLOAD, f"the payload cannot be read: {type(error).__name__}"
         )
-    job = Job(
-        id=row.id,
-        kind=row.kind,
-        payload=payload,
-        attempt=row.attempt,
-        max_attempts=max(limit, row.attempt),
-        entity=row.entity,
-        suspect=row.suspect,
-    )
+    most = max(limit, row.attempt)
+    # By position: names would cost more than everything else here, and this runs for every job.
+    job = Job(row.id, row.kind, payload, row.attempt, most, row.entity, row.suspect, row.lane, row.trace)
     return job, spec
 
 
-def perform(spec: HandlerSpec, context: JobContext) -> object:
-    """Call the handler. Its exceptions become outcomes here; what it returns is judged next."""
+def perform(
+    spec: HandlerSpec, context: JobContext, wait_for: Callable[[Awaitable[Outcome]], object]
+) -> object:
+    """Call the handler. Its exceptions become outcomes here; what it returns is judged next.
+
+    A coroutine function's answer is handed to `wait_for`, which runs it to its end.
+    """
     try:
-        return spec.function(context)
+        return _call(spec, context, wait_for)
     except BaseException as error:  # noqa: BLE001 - a handler that calls sys.exit fails like any other
         return outcome_of(error)
+
+
+def _call(spec: HandlerSpec, context: JobContext, wait_for: Callable[[Awaitable[Outcome]], object]) -> object:
+    answer: object = spec.function(context)  # whatever it is: a handler may be wrong
+    if isinstance(answer, OUTCOMES):
+        return answer
+    return wait_for(answer) if isinstance(answer, Awaitable) else answer
 
 
 def outcome_of(error: BaseException) -> Outcome:
@@ -105,6 +116,8 @@ def outcome_of(error: BaseException) -> Outcome:
 
 def judge(answer: object, job: Job) -> Settlement:
     """What an answer makes of a job. One outside the vocabulary is a programming error: a person looks."""
+    if answer == PLAINLY_DONE:
+        return Settlement(job.id, "done")
     if isinstance(answer, OUTCOMES):
         return _judge_outcome(answer, job)
     reason = f"the handler answered {type(answer).__name__}, which is no outcome"

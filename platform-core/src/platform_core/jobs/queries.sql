@@ -12,7 +12,10 @@ FROM jobs.enqueue(
     %(key)s::text,
     %(entity)s::text,
     %(run_at)s::timestamptz,
-    %(max_attempts)s::integer
+    %(max_attempts)s::integer,
+    %(lane)s::text,
+    %(priority)s::smallint,
+    %(trace)s::uuid
 );
 
 -- name: job_enqueue_many
@@ -28,7 +31,10 @@ FROM jobs.enqueue_many(
     %(keys)s::text[],
     %(entities)s::text[],
     %(run_ats)s::timestamptz[],
-    %(max_attempts)s::integer[]
+    %(max_attempts)s::integer[],
+    %(lanes)s::text[],
+    %(priorities)s::smallint[],
+    %(traces)s::uuid[]
 )
 ORDER BY ordinal;
 
@@ -56,38 +62,115 @@ SELECT jobs.redrive(%(job_id)s::bigint);
 SELECT jobs.hurry(%(job_id)s::bigint);
 
 -- name: job_claim
--- purpose: Take the next due jobs under a lease and count the attempt.
+-- purpose: Take the next due jobs under a lease and count the attempt: of these lanes, then of the open line.
 -- moves: queued -> running
--- locks: the lease and the jobs taken; skips what others hold
+-- locks: the lease, the jobs taken, their rules and lanes; skips what others hold
 -- replay: takes other jobs
 SELECT
     id,
     kind,
     payload,
     entity,
+    lane,
+    trace,
     attempt,
     max_attempts,
+    priority,
     suspect,
     crashed,
     run_at
-FROM jobs.claim(%(lease)s::bigint, %(batch)s::integer, %(after_at)s::timestamptz, %(after_id)s::bigint);
+FROM jobs.claim(
+    %(lease)s::bigint,
+    %(batch)s::integer,
+    %(lowest_first)s::boolean,
+    %(floor_ats)s::timestamptz[],
+    %(floor_ids)s::bigint[],
+    %(lane_kinds)s::text[],
+    %(lanes)s::text[]
+);
+
+-- name: job_exchange
+-- purpose: Finish jobs that are plainly done and claim the next; the first row is how the lease stood.
+-- moves: running -> done
+-- moves: queued -> running
+-- locks: as job_finish, then as job_claim
+-- replay: finishes nothing a second time; takes other jobs
+SELECT
+    lease_state,
+    lost,
+    id,
+    kind,
+    payload,
+    entity,
+    lane,
+    trace,
+    attempt,
+    max_attempts,
+    priority,
+    suspect,
+    crashed,
+    run_at
+FROM jobs.exchange(
+    %(lease)s::bigint,
+    %(done)s::bigint[],
+    %(batch)s::integer,
+    %(lowest_first)s::boolean,
+    %(floor_ats)s::timestamptz[],
+    %(floor_ids)s::bigint[],
+    %(lane_kinds)s::text[],
+    %(lanes)s::text[]
+);
 
 -- name: job_claim_suspect
 -- purpose: Take one job whose last worker died holding it, alone.
 -- moves: suspect -> running
--- locks: the lease and the job taken; skips what others hold
+-- locks: the lease, the job taken, its rule and lane; skips what others hold
 -- replay: takes another one
 SELECT
     id,
     kind,
     payload,
     entity,
+    lane,
+    trace,
     attempt,
     max_attempts,
+    priority,
     suspect,
     crashed,
     run_at
 FROM jobs.claim_suspect(%(lease)s::bigint);
+
+-- name: lane_list_open
+-- purpose: The lanes after a given one that have a job to start; a last row without a wait says that there are more.
+-- locks: none
+-- replay: reads only
+SELECT
+    kind,
+    lane,
+    ready_in_s
+FROM jobs.list_open_lanes(%(after_kind)s::text, %(after_lane)s::text, %(most)s::integer);
+
+-- name: rule_declare
+-- purpose: Store what this code declares of limited and ordered kinds; kinds it does not name lose their rule.
+-- locks: the rules that change
+-- replay: changes nothing
+SELECT jobs.declare_rules(
+    %(kinds)s::text[],
+    %(ordered)s::boolean[],
+    %(max_running)s::integer[],
+    %(per_s)s::double precision[],
+    %(burst)s::integer[],
+    %(lane_max_running)s::integer[],
+    %(lane_per_s)s::double precision[],
+    %(lane_burst)s::integer[]
+);
+
+-- name: queue_has_work
+-- purpose: Whether a runner would find something to do now.
+-- locks: none
+-- replay: reads only
+SELECT jobs.has_work();
 
 -- name: job_start
 -- purpose: Note, before it begins, that a job of a kind that must not be repeated is about to run.
@@ -251,6 +334,8 @@ SELECT
     payload,
     key,
     entity,
+    lane,
+    trace,
     attempt,
     max_attempts,
     created_at,
@@ -269,6 +354,8 @@ SELECT
     payload,
     key,
     entity,
+    lane,
+    trace,
     attempt,
     NULL,
     created_at,
@@ -287,6 +374,8 @@ SELECT
     payload,
     key,
     entity,
+    lane,
+    trace,
     attempt,
     max_attempts,
     created_at,
@@ -311,6 +400,8 @@ SELECT
     payload,
     key,
     entity,
+    lane,
+    trace,
     attempt,
     max_attempts,
     created_at,
@@ -332,6 +423,8 @@ FROM (
             payload,
             key,
             entity,
+            lane,
+            trace,
             attempt,
             max_attempts,
             created_at,
@@ -359,6 +452,8 @@ FROM (
             payload,
             key,
             entity,
+            lane,
+            trace,
             attempt,
             NULL,
             created_at,
@@ -382,6 +477,8 @@ FROM (
             payload,
             key,
             entity,
+            lane,
+            trace,
             attempt,
             max_attempts,
             created_at,
@@ -411,6 +508,8 @@ SELECT
     payload,
     key,
     entity,
+    lane,
+    trace,
     attempt,
     max_attempts,
     created_at,
@@ -437,3 +536,51 @@ SELECT
     leases,
     leases_expired
 FROM jobs.health();
+
+-- name: queue_storage
+-- purpose: What the queue's tables cost on disk, and who keeps dead rows from being removed.
+-- run as: platform
+-- locks: none
+-- replay: reads only
+WITH job AS (
+    SELECT
+        n_live_tup,
+        n_dead_tup,
+        n_tup_upd,
+        n_tup_hot_upd
+    FROM pg_catalog.pg_stat_user_tables
+    WHERE schemaname = 'jobs'
+        AND relname = 'job'
+), days AS (
+    SELECT
+        relation.oid,
+        relation.relname
+    FROM pg_catalog.pg_inherits AS parent
+    JOIN pg_catalog.pg_class AS relation ON relation.oid = parent.inhrelid
+    WHERE parent.inhparent = 'jobs.done'::regclass
+), oldest AS (
+    SELECT
+        extract(epoch FROM clock_timestamp() - session.xact_start)::double precision AS age_s,
+        session.application_name AS name
+    FROM pg_catalog.pg_stat_activity AS session
+    WHERE session.datname = current_database()
+        AND session.backend_xmin IS NOT NULL
+        AND session.pid <> pg_catalog.pg_backend_pid()
+        AND session.xact_start IS NOT NULL
+    ORDER BY session.xact_start
+    LIMIT 1
+)
+SELECT
+    pg_catalog.pg_total_relation_size('jobs.job'),
+    job.n_live_tup,
+    job.n_dead_tup,
+    coalesce(job.n_dead_tup::double precision / nullif(job.n_live_tup + job.n_dead_tup, 0), 0),
+    job.n_tup_hot_upd::double precision / nullif(job.n_tup_upd, 0),
+    coalesce((SELECT sum(pg_catalog.pg_total_relation_size(days.oid)) FROM days), 0)::bigint,
+    (SELECT count(*) FROM days WHERE days.relname <> 'done_default'),
+    coalesce((SELECT min(days.relname) FROM days WHERE days.relname <> 'done_default'), ''),
+    (SELECT count(*) FROM (SELECT FROM jobs.done_default LIMIT 10000) AS bounded),
+    pg_catalog.pg_total_relation_size('jobs.key'),
+    coalesce((SELECT oldest.age_s FROM oldest), 0),
+    coalesce((SELECT oldest.name FROM oldest), '')
+FROM job;

@@ -20,9 +20,11 @@ from platform_core.jobs.contracts import (
     JobError,
     JobView,
     NewJob,
+    Priority,
     QueueHealth,
 )
 from platform_core.jobs.lifecycle import JobState
+from platform_core.jobs.tracing import current_trace
 from platform_core.values import Actor
 
 Q = load_queries(__file__)
@@ -30,6 +32,7 @@ Q = load_queries(__file__)
 MAX_PAYLOAD_BYTES = 256 * 1024
 MAX_KEY_BYTES = 300
 MAX_ENTITY_BYTES = 200
+MAX_LANE_BYTES = 200
 MAX_ATTEMPTS = 1000
 MAX_LISTED = 1000
 LATEST_YEAR = 8999
@@ -49,15 +52,19 @@ def enqueue(  # noqa: PLR0913 - one column each, all keyword-only after the payl
     entity: str | None = None,
     run_at: datetime | None = None,
     max_attempts: int | None = None,
+    lane: str | None = None,
+    priority: Priority = Priority.NORMAL,
 ) -> Enqueued:
     """Add a job; it is seen by runners when the caller commits, and not at all if the caller rolls back.
 
     Idempotency: a key names one job for good (90 days past its due time, longer while it lives or is dead),
     also after that job ended or was cancelled; enqueueing it again returns the first one. To schedule the
     same thing anew, use a new key.
+    `lane` is what it shares its kind's lane limit or order with, such as a contact; a kind without a rule
+    needs none. A job enqueued by a handler belongs to the trace of the job that runs.
     Raises: InvalidInput, InvalidTime.
     """
-    facts = _checked(NewJob(kind, payload, key, entity, run_at, max_attempts))
+    facts = _checked(NewJob(kind, payload, key, entity, run_at, max_attempts, lane, priority))
     row = tx.execute(Q["job_enqueue"], facts).fetchone()
     assert row is not None  # noqa: S101 - the function always returns one row
     return Enqueued(*row)
@@ -78,6 +85,9 @@ def enqueue_many(tx: Tx, new: Sequence[NewJob]) -> list[Enqueued]:
         "entities": [facts["entity"] for facts in checked],
         "run_ats": [facts["run_at"] for facts in checked],
         "max_attempts": [facts["max_attempts"] for facts in checked],
+        "lanes": [facts["lane"] for facts in checked],
+        "priorities": [facts["priority"] for facts in checked],
+        "traces": [facts["trace"] for facts in checked],
     }
     return [Enqueued(*row) for row in tx.execute(Q["job_enqueue_many"], facts)]
 
@@ -150,7 +160,12 @@ def _checked(job: NewJob) -> dict[str, object]:
         )
     if job.max_attempts is not None and not 1 <= job.max_attempts <= MAX_ATTEMPTS:
         raise InvalidInput(f"A {job.kind} job may have 1 to {MAX_ATTEMPTS} attempts, not {job.max_attempts}")
-    for name, text, limit in (("key", job.key, MAX_KEY_BYTES), ("entity", job.entity, MAX_ENTITY_BYTES)):
+    bounded = (
+        ("key", job.key, MAX_KEY_BYTES),
+        ("entity", job.entity, MAX_ENTITY_BYTES),
+        ("lane", job.lane, MAX_LANE_BYTES),
+    )
+    for name, text, limit in bounded:
         if text is not None and (not 1 <= len(text.encode()) <= limit or "\x00" in text):
             raise InvalidInput(f"The {name} of a {job.kind} job must have 1 to {limit} bytes of text")
     return {
@@ -160,6 +175,9 @@ def _checked(job: NewJob) -> dict[str, object]:
         "entity": job.entity,
         "run_at": job.run_at,
         "max_attempts": job.max_attempts,
+        "lane": job.lane,
+        "priority": Priority(job.priority).value,
+        "trace": current_trace(),
     }
 
 
@@ -186,10 +204,8 @@ def _views(rows: Iterable[TupleRow]) -> list[JobView]:
 
 
 def _view(row: TupleRow) -> JobView:
-    (job_id, state, kind, payload, key, entity, attempt, max_attempts, created_at, run_at, ended_at) = row[
-        :11
-    ]
-    cause, reason, errors = row[11:]
+    (job_id, state, kind, payload, key, entity, lane, trace, attempt, max_attempts) = row[:10]
+    created_at, run_at, ended_at, cause, reason, errors = row[10:]
     return JobView(
         id=job_id,
         state=JobState(state),
@@ -197,6 +213,8 @@ def _view(row: TupleRow) -> JobView:
         payload=payload,
         key=key,
         entity=entity,
+        lane=lane,
+        trace=trace,
         attempt=attempt,
         max_attempts=max_attempts,
         created_at=created_at,

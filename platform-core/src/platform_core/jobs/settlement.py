@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 
 import psycopg
+from psycopg.rows import TupleRow
 
 from platform_core.db.connect import Tx
 from platform_core.db.queries import load_queries
@@ -17,9 +18,29 @@ from platform_core.jobs.execution import ClaimedRow, Settlement
 Q = load_queries(__file__)
 
 ENDED = ("done", "cancelled")
+PLAINLY_DONE = Settlement(0, "done")[1:]
+IN_OPEN_LINE = attrgetter("priority", "run_at", "id")
+
+LEVELS = 3
 
 Floor = tuple[object, int]
 """The run_at and id of the last job claimed; index entries up to here are not read again."""
+
+Lane = tuple[str, str]
+"""A kind and one of its lanes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Where a claim looks: above the floor of each priority, and into these lanes."""
+
+    floors: Mapping[int, Floor] = field(default_factory=dict)
+    lanes: Sequence[Lane] = ()
+    lowest_first: bool = False
+
+
+ANYWHERE = Reach()
+"""The whole open line, and no lane."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +61,38 @@ def exchange(
     settlements: Sequence[Settlement],
     *,
     batch: int,
-    floor: Floor | None,
     backoff: Backoff,
+    reach: Reach = ANYWHERE,
 ) -> Exchange:
     """Settle a batch and claim the next in one transaction. `batch=0` claims nothing.
 
     Replay: what was settled before is not settled again; a job of another lease is not touched.
     """
+    facts = reach_facts(lease_id, batch, reach)
     try:
+        if all(settlement == (settlement.job_id, *PLAINLY_DONE) for settlement in settlements):
+            return _exchange_done(connection, settlements, facts, reach)
         with connection.transaction():
             lease = _hold(connection, lease_id, settlements)
             settled = _settle(connection, lease_id, settlements, backoff)
-            claimed = _claim(connection, lease_id, batch, floor) if batch and lease == "valid" else []
+            rows = connection.execute(Q["job_claim"], facts) if batch and lease == "valid" else ()
+            return Exchange(lease=lease, settled=settled, claimed=_in_order(rows, reach))
     except (psycopg.DataError, psycopg.IntegrityError):
         settled = _settle_one_by_one(connection, lease_id, settlements, backoff)
         return Exchange(lease="valid", settled=settled, claimed=[])
-    return Exchange(lease=lease, settled=settled, claimed=claimed)
+
+
+def _exchange_done(
+    connection: Tx, settlements: Sequence[Settlement], facts: Mapping[str, object], reach: Reach
+) -> Exchange:
+    """Nearly every exchange: one statement, one round trip, one commit."""
+    ids = [settlement.job_id for settlement in settlements]
+    cursor = connection.cursor(binary=True)
+    (lease, lost, *_), *rows = cursor.execute(Q["job_exchange"], {**facts, "done": id_array(ids)}).fetchall()
+    settled = dict.fromkeys(ids, "done")
+    for job_id in lost or ():
+        del settled[job_id]
+    return Exchange(lease=lease, settled=settled, claimed=_in_order((row[2:] for row in rows), reach))
 
 
 def claim_suspect(connection: Tx, lease_id: int) -> ClaimedRow | None:
@@ -77,12 +114,27 @@ def _hold(connection: Tx, lease_id: int, settlements: Sequence[Settlement]) -> s
     return str(row[0]) if row else "gone"
 
 
-def _claim(connection: Tx, lease_id: int, batch: int, floor: Floor | None) -> list[ClaimedRow]:
-    after_at, after_id = floor or (None, None)
-    rows = connection.execute(
-        Q["job_claim"], {"lease": lease_id, "batch": batch, "after_at": after_at, "after_id": after_id}
-    ).fetchall()
-    return sorted(map(ClaimedRow._make, rows), key=attrgetter("run_at", "id"))
+def reach_facts(lease_id: int, batch: int, reach: Reach) -> dict[str, object]:
+    """The parameters of `job_claim`."""
+    floors = [reach.floors.get(level, (None, None)) for level in range(LEVELS)]
+    return {
+        "lease": lease_id,
+        "batch": batch,
+        "lowest_first": reach.lowest_first,
+        "floor_ats": [at for at, _ in floors],
+        "floor_ids": [job_id for _, job_id in floors],
+        "lane_kinds": [kind for kind, _ in reach.lanes],
+        "lanes": [lane for _, lane in reach.lanes],
+    }
+
+
+def _in_order(found: Iterable[TupleRow], reach: Reach) -> list[ClaimedRow]:
+    """The jobs of lanes first, in the order of their numbers: that is the order of an ordered lane."""
+    rows = list(map(ClaimedRow._make, found))
+    if not reach.lanes:
+        return sorted(rows, key=IN_OPEN_LINE)
+    laned = sorted((row for row in rows if row.lane is not None), key=attrgetter("id"))
+    return laned + sorted((row for row in rows if row.lane is None), key=IN_OPEN_LINE)
 
 
 def _settle(

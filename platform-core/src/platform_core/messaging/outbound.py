@@ -147,7 +147,7 @@ def queue_message(  # noqa: PLR0913 - every value is a fact about one message; a
     if row is None:
         return Queued(_asked_before(tx, dedupe_key, purpose, contact_id), created=False)
     outbox_id = int(row[0])
-    _enqueue_send(tx, outbox_id, generation=1)
+    _enqueue_send(tx, outbox_id, contact_id, generation=1)
     return Queued(outbox_id, created=True)
 
 
@@ -165,13 +165,14 @@ def _asked_before(tx: Tx, dedupe_key: str, purpose: str, contact_id: int) -> int
     return int(outbox_id)
 
 
-def _enqueue_send(tx: Tx, outbox_id: int, *, generation: int) -> None:
+def _enqueue_send(tx: Tx, outbox_id: int, contact_id: int, *, generation: int) -> None:
     queue.enqueue(
         tx,
         "outbox.queued",
         {"outbox": outbox_id},
         key=f"outbox:{outbox_id}:{generation}",
         entity=f"outbox:{outbox_id}",
+        lane=f"contact:{contact_id}",
     )
 
 
@@ -216,7 +217,8 @@ def resolve_ambiguous(
             state=state,
         )
     if verdict == "not_sent":
-        _enqueue_send(tx, outbox_id, generation=int(row[0]))
+        contact_id = get_message(tx, outbox_id).contact_id
+        _enqueue_send(tx, outbox_id, contact_id, generation=int(row[0]))
     audit.record(tx, "message.resolved", actor, ("outbox", str(outbox_id)), detail={"verdict": verdict})
 
 

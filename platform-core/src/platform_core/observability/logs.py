@@ -33,13 +33,16 @@ _LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 _DISTRIBUTION = "platform-core"
 
 
-def get_logger(name: str = "platform") -> FilteringBoundLogger:
-    """A logger of that name. Sets logging up with defaults when nobody did."""
+def get_logger(name: str = "platform", **facts: object) -> FilteringBoundLogger:
+    """A logger of that name, with facts on each of its lines. Sets logging up with defaults when nobody did.
+
+    It costs next to nothing until its first line, so whoever may log something can be given one.
+    """
     import structlog  # noqa: PLC0415 - see the module
 
     if not structlog.is_configured():
         configure("platform", own_process=False)
-    return cast("FilteringBoundLogger", structlog.get_logger(name))
+    return cast("FilteringBoundLogger", structlog.get_logger(name, **facts))
 
 
 def configure(

@@ -249,31 +249,47 @@ GRANT EXECUTE ON FUNCTION audit.digest(bytea, text, bigint, timestamptz, text) T
 -- rows through an index: the functions switch off the plans that would walk the table, because the planner
 -- picks them whenever its statistics are older than the backlog.
 --
--- Locks are taken in one order: a lease, then jobs by ascending id. Times are compared on this clock only.
+-- A job either stands in the open line (lane IS NULL), where the next due one is anybody's, or in a lane: the jobs
+-- of one kind and one key that share a limit or an order (jobs.rule). A lane has indexes of its own, so a lane that
+-- is at its limit costs the open line nothing, however many jobs wait in it.
+--
+-- Locks are taken in one order: a lease, then jobs by ascending id, then rules and lanes. Only a claim locks rules
+-- and lanes, and it skips those that are locked. Times are compared on this clock only.
 
 CREATE SCHEMA jobs;
 COMMENT ON SCHEMA jobs IS 'The queue: live jobs, leases, idempotency keys, history, dead letters.';
 
+-- A domain is judged when a value is made, a CHECK of the table whenever the row is written: a claim writes every row.
+CREATE DOMAIN jobs.kind_name AS text
+    CONSTRAINT kind_name_is_dotted_words CHECK (
+        VALUE ~ '^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$' AND octet_length(VALUE) <= 80
+    );
+COMMENT ON DOMAIN jobs.kind_name IS 'What a job is for, such as outbox.queued; the handler''s name in the code.';
+
 CREATE TABLE jobs.job (
     id bigint GENERATED ALWAYS AS IDENTITY,
-    kind text NOT NULL,
+    kind jobs.kind_name NOT NULL,
     payload jsonb NOT NULL,
     key text,
     entity text,
+    lane text,
+    trace uuid,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     run_at timestamptz NOT NULL,
     lease_id bigint,
     attempt integer NOT NULL DEFAULT 0,
     max_attempts integer,
+    priority smallint NOT NULL DEFAULT 1,
     suspect boolean NOT NULL DEFAULT false,
     crashed boolean NOT NULL DEFAULT false,
     cancel boolean NOT NULL DEFAULT false,
     errors jsonb NOT NULL DEFAULT '[]',
     CONSTRAINT job_pkey PRIMARY KEY (id),
-    CONSTRAINT job_kind_is_a_name CHECK (kind ~ '^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$' AND octet_length(kind) <= 80),
     CONSTRAINT job_payload_is_an_object CHECK (jsonb_typeof(payload) = 'object'),
     CONSTRAINT job_key_is_bounded CHECK (octet_length(key) BETWEEN 1 AND 300),
     CONSTRAINT job_entity_is_bounded CHECK (octet_length(entity) BETWEEN 1 AND 200),
+    CONSTRAINT job_lane_is_bounded CHECK (octet_length(lane) <= 200),
+    CONSTRAINT job_priority_is_a_level CHECK (priority BETWEEN 0 AND 2),
     CONSTRAINT job_run_at_is_a_date CHECK (run_at < '9000-01-01 00:00:00+00'),
     CONSTRAINT job_attempt_is_counted CHECK (attempt >= 0),
     CONSTRAINT job_max_attempts_is_bounded CHECK (max_attempts BETWEEN 1 AND 1000),
@@ -289,11 +305,18 @@ COMMENT ON TABLE jobs.job IS 'What is to be done, from now on or from run_at. Fi
 COMMENT ON COLUMN jobs.job.lease_id IS 'Who runs it now: the fencing token of its completion. Not a foreign key: a lease ends first.';
 COMMENT ON COLUMN jobs.job.attempt IS 'Claims so far, counted at the claim so that a job that kills its worker is counted too.';
 COMMENT ON COLUMN jobs.job.max_attempts IS 'Of this job; NULL takes the limit of its kind.';
+COMMENT ON COLUMN jobs.job.lane IS
+    'With its kind, what it shares a limit or an order with; empty for the kind as a whole, NULL in the open line.';
+COMMENT ON COLUMN jobs.job.trace IS 'The trace of what caused it; NULL when it begins one of its own.';
+COMMENT ON COLUMN jobs.job.priority IS '0 urgent, 1 normal, 2 low: the leading column of the due index, not a sort key.';
 COMMENT ON COLUMN jobs.job.suspect IS 'A worker died holding it; it is claimed alone until it ends without killing another.';
 COMMENT ON COLUMN jobs.job.crashed IS 'A worker died while this very job was surely the one that ran.';
 COMMENT ON COLUMN jobs.job.cancel IS 'Nobody wants it any more; it never runs again.';
 COMMENT ON COLUMN jobs.job.errors IS 'Every failed attempt: attempt, at, error.';
-CREATE INDEX job_due ON jobs.job (run_at, id);
+CREATE INDEX job_due ON jobs.job (priority, run_at, id) WHERE lane IS NULL;
+CREATE INDEX job_lane_due ON jobs.job (kind, lane, priority, run_at, id) WHERE lane IS NOT NULL;
+CREATE INDEX job_lane_order ON jobs.job (kind, lane, id) WHERE lane IS NOT NULL;
+COMMENT ON INDEX jobs.job_lane_order IS 'The order of an ordered lane is the order of enqueueing, whatever became due when.';
 CREATE INDEX job_entity ON jobs.job (entity) WHERE entity IS NOT NULL;
 CREATE INDEX job_suspect ON jobs.job (run_at, id) WHERE suspect; -- set when a lease is buried, never by a claim
 
@@ -303,6 +326,7 @@ CREATE TABLE jobs.lease (
     opened_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     expires_at timestamptz NOT NULL,
     holding bigint[] NOT NULL DEFAULT '{}',
+    laned bigint[] NOT NULL DEFAULT '{}',
     started bigint[] NOT NULL DEFAULT '{}',
     CONSTRAINT lease_pkey PRIMARY KEY (id),
     CONSTRAINT lease_worker_is_bounded CHECK (octet_length(worker) BETWEEN 1 AND 200)
@@ -310,7 +334,45 @@ CREATE TABLE jobs.lease (
 COMMENT ON TABLE jobs.lease IS
     'One row a worker run. A lease that is not here is dead: it is deleted when closed or buried, and never revived.';
 COMMENT ON COLUMN jobs.lease.holding IS 'What its last claim took, so burying it costs the batch and not the table.';
+COMMENT ON COLUMN jobs.lease.laned IS 'Those of `holding` that stand in a lane, so counting what runs there costs what runs there.';
 COMMENT ON COLUMN jobs.lease.started IS 'Jobs it said it was about to start, for kinds that must not be repeated after a crash.';
+
+CREATE TABLE jobs.rule (
+    kind text NOT NULL,
+    ordered boolean NOT NULL DEFAULT false,
+    max_running integer,
+    per_s double precision,
+    burst integer,
+    lane_max_running integer,
+    lane_per_s double precision,
+    lane_burst integer,
+    tokens double precision NOT NULL DEFAULT 0,
+    refilled_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT rule_pkey PRIMARY KEY (kind),
+    CONSTRAINT rule_kind_is_bounded CHECK (octet_length(kind) BETWEEN 1 AND 80),
+    CONSTRAINT rule_runs_something CHECK (max_running >= 1 AND lane_max_running >= 1),
+    CONSTRAINT rule_rate_has_a_burst CHECK ((per_s IS NULL) = (burst IS NULL) AND per_s > 0 AND burst >= 1),
+    CONSTRAINT rule_lane_rate_has_a_burst CHECK (
+        (lane_per_s IS NULL) = (lane_burst IS NULL) AND lane_per_s > 0 AND lane_burst >= 1
+    )
+) WITH (fillfactor = 50);
+COMMENT ON TABLE jobs.rule IS
+    'What the code declares of a kind that is limited or ordered; every job of such a kind stands in a lane.';
+COMMENT ON COLUMN jobs.rule.ordered IS 'Within a lane the first enqueued job ends before the second starts.';
+COMMENT ON COLUMN jobs.rule.max_running IS 'Of the kind, over all lanes and workers.';
+COMMENT ON COLUMN jobs.rule.lane_max_running IS 'Of each lane, over all workers.';
+COMMENT ON COLUMN jobs.rule.tokens IS 'Jobs that may start at once, as of refilled_at; refills at per_s up to burst.';
+
+CREATE TABLE jobs.lane (
+    kind text NOT NULL,
+    lane text NOT NULL,
+    tokens double precision NOT NULL,
+    refilled_at timestamptz NOT NULL,
+    CONSTRAINT lane_pkey PRIMARY KEY (kind, lane)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE jobs.lane IS
+    'A lane that a rule limits by itself: the row a claim locks, and its tokens. Made by the first claim, forgotten by maintain.';
+CREATE INDEX lane_idle ON jobs.lane (refilled_at);
 
 CREATE TABLE jobs.key (
     key text NOT NULL,
@@ -329,6 +391,8 @@ CREATE TABLE jobs.done (
     payload jsonb NOT NULL,
     key text,
     entity text,
+    lane text,
+    trace uuid,
     outcome text NOT NULL,
     note text NOT NULL DEFAULT '',
     attempt integer NOT NULL,
@@ -349,6 +413,9 @@ CREATE TABLE jobs.dead (
     payload jsonb NOT NULL,
     key text,
     entity text,
+    lane text,
+    trace uuid,
+    priority smallint NOT NULL,
     cause text NOT NULL,
     reason text NOT NULL,
     attempt integer NOT NULL,
@@ -367,14 +434,18 @@ CREATE INDEX dead_recent ON jobs.dead (died_at, job_id);
 
 -- Putting jobs in -----------------------------------------------------------------------------------------
 
--- A job may not become due in the past: runners remember how far they have read (the floor of jobs.claim).
+-- A job may not become due in the past: runners remember how far they have read (the floors of jobs.claim).
+-- A job of a kind with a rule stands in a lane even when none is named: the kind's own, the empty one.
 CREATE FUNCTION jobs.enqueue(
     kind text,
     payload jsonb,
     key text,
     entity text,
     run_at timestamptz,
-    max_attempts integer
+    max_attempts integer,
+    lane text DEFAULT NULL,
+    priority smallint DEFAULT 1,
+    trace uuid DEFAULT NULL
 ) RETURNS TABLE (job_id bigint, created boolean)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -400,9 +471,13 @@ BEGIN
             RETURN;
         END IF; -- the key expired between the two statements: it is ours now
     END LOOP;
-    INSERT INTO jobs.job (id, kind, payload, key, entity, created_at, run_at, max_attempts)
+    INSERT INTO jobs.job (id, kind, payload, key, entity, lane, trace, created_at, run_at, max_attempts, priority)
     OVERRIDING SYSTEM VALUE
-    VALUES (fresh, enqueue.kind, enqueue.payload, enqueue.key, enqueue.entity, moment, due, enqueue.max_attempts);
+    VALUES (
+        fresh, enqueue.kind, enqueue.payload, enqueue.key, enqueue.entity,
+        coalesce(enqueue.lane, (SELECT '' FROM jobs.rule AS r WHERE r.kind = enqueue.kind)),
+        enqueue.trace, moment, due, enqueue.max_attempts, enqueue.priority
+    );
     IF due <= moment THEN
         NOTIFY jobs;
     END IF;
@@ -417,7 +492,10 @@ CREATE FUNCTION jobs.enqueue_many(
     keys text[],
     entities text[],
     run_ats timestamptz[],
-    max_attempts integer[]
+    max_attempts integer[],
+    lanes text[] DEFAULT NULL,
+    priorities smallint[] DEFAULT NULL,
+    traces uuid[] DEFAULT NULL
 ) RETURNS TABLE (ordinal bigint, job_id bigint, created boolean)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -430,6 +508,18 @@ BEGIN
         RAISE EXCEPTION 'A payload is larger than 256 KiB' USING ERRCODE = 'program_limit_exceeded';
     END IF;
     fresh := ARRAY(SELECT nextval('jobs.job_id_seq') FROM generate_series(1, cardinality(kinds)));
+    IF array_remove(keys, NULL) = '{}' THEN -- nothing to look up: half the work of a bulk without keys
+        INSERT INTO jobs.job (id, kind, payload, entity, lane, trace, created_at, run_at, max_attempts, priority)
+        OVERRIDING SYSTEM VALUE
+        SELECT w.id, w.kind, w.payload, w.entity, coalesce(w.lane, CASE WHEN r.kind IS NOT NULL THEN '' END), w.trace,
+            moment, greatest(w.run_at, moment), w.max_attempts, coalesce(w.priority, 1)
+        FROM unnest(fresh, kinds, payloads, entities, run_ats, enqueue_many.max_attempts, lanes, priorities, traces)
+            AS w(id, kind, payload, entity, run_at, max_attempts, lane, priority, trace)
+        LEFT JOIN jobs.rule AS r ON r.kind = w.kind;
+        NOTIFY jobs;
+        RETURN QUERY SELECT w.position, w.id, true FROM unnest(fresh) WITH ORDINALITY AS w(id, position);
+        RETURN;
+    END IF;
     -- In the order of the keys, so that two bulk calls with the same keys wait and do not deadlock.
     INSERT INTO jobs.key (key, job_id, expires_at)
     SELECT w.key, w.id, greatest(w.run_at, moment) + interval '90 days'
@@ -437,11 +527,13 @@ BEGIN
     WHERE w.key IS NOT NULL
     ORDER BY w.key, w.position
     ON CONFLICT ON CONSTRAINT key_pkey DO NOTHING;
-    INSERT INTO jobs.job (id, kind, payload, key, entity, created_at, run_at, max_attempts)
+    INSERT INTO jobs.job (id, kind, payload, key, entity, lane, trace, created_at, run_at, max_attempts, priority)
     OVERRIDING SYSTEM VALUE
-    SELECT w.id, w.kind, w.payload, w.key, w.entity, moment, greatest(w.run_at, moment), w.max_attempts
-    FROM unnest(fresh, kinds, payloads, keys, entities, run_ats, enqueue_many.max_attempts)
-        AS w(id, kind, payload, key, entity, run_at, max_attempts)
+    SELECT w.id, w.kind, w.payload, w.key, w.entity, coalesce(w.lane, CASE WHEN r.kind IS NOT NULL THEN '' END),
+        w.trace, moment, greatest(w.run_at, moment), w.max_attempts, coalesce(w.priority, 1)
+    FROM unnest(fresh, kinds, payloads, keys, entities, run_ats, enqueue_many.max_attempts, lanes, priorities, traces)
+        AS w(id, kind, payload, key, entity, run_at, max_attempts, lane, priority, trace)
+    LEFT JOIN jobs.rule AS r ON r.kind = w.kind
     LEFT JOIN jobs.key AS k ON k.key = w.key
     WHERE w.key IS NULL OR k.job_id = w.id;
     NOTIFY jobs;
@@ -513,17 +605,408 @@ END;
 $$;
 COMMENT ON FUNCTION jobs.hold IS 'Lock a lease and the jobs to be settled: valid, expired or gone.';
 
--- Taking jobs out -----------------------------------------------------------------------------------------
+-- Rules and lanes: what limits a kind of job or keeps it in order, and how much of it may start now.
 
--- The floor (after_at, after_id) skips index entries of jobs this worker has already taken, which an old snapshot
--- can keep from being vacuumed. The caller drops it regularly: what commits late lies below it.
-CREATE FUNCTION jobs.claim(lease bigint, batch integer, after_at timestamptz, after_id bigint) RETURNS TABLE (
+-- What the code that starts now declares; kinds it does not name lose their rule. Tokens and their time stay, so
+-- that starting a worker refills nothing. Jobs that wait in the open line when their kind gets its first rule are
+-- moved by the claim that meets them.
+CREATE FUNCTION jobs.declare_rules(
+    kinds text[],
+    ordered boolean[],
+    max_running integer[],
+    per_s double precision[],
+    burst integer[],
+    lane_max_running integer[],
+    lane_per_s double precision[],
+    lane_burst integer[]
+) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    changed integer;
+BEGIN
+    WITH wanted AS (
+        SELECT w.*
+        FROM unnest(
+            declare_rules.kinds, declare_rules.ordered, declare_rules.max_running, declare_rules.per_s,
+            declare_rules.burst, declare_rules.lane_max_running, declare_rules.lane_per_s, declare_rules.lane_burst
+        ) AS w(kind, ordered, max_running, per_s, burst, lane_max_running, lane_per_s, lane_burst)
+    ), gone AS (
+        DELETE FROM jobs.rule AS r WHERE NOT EXISTS (SELECT FROM wanted AS w WHERE w.kind = r.kind) RETURNING r.kind
+    ), stored AS (
+        INSERT INTO jobs.rule AS r (
+            kind, ordered, max_running, per_s, burst, lane_max_running, lane_per_s, lane_burst, tokens
+        )
+        SELECT w.kind, w.ordered, w.max_running, w.per_s, w.burst, w.lane_max_running, w.lane_per_s, w.lane_burst,
+            coalesce(w.burst, 0)
+        FROM wanted AS w
+        ORDER BY w.kind
+        ON CONFLICT ON CONSTRAINT rule_pkey DO UPDATE
+        SET ordered = excluded.ordered, max_running = excluded.max_running, per_s = excluded.per_s,
+            burst = excluded.burst, lane_max_running = excluded.lane_max_running, lane_per_s = excluded.lane_per_s,
+            lane_burst = excluded.lane_burst
+        WHERE (r.ordered, r.max_running, r.per_s, r.burst, r.lane_max_running, r.lane_per_s, r.lane_burst)
+            IS DISTINCT FROM (excluded.ordered, excluded.max_running, excluded.per_s, excluded.burst,
+                excluded.lane_max_running, excluded.lane_per_s, excluded.lane_burst)
+        RETURNING r.kind
+    )
+    SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM stored) INTO changed;
+    RETURN changed;
+END;
+$$;
+COMMENT ON FUNCTION jobs.declare_rules IS 'Store what the code declares of limited and ordered kinds; how many rules changed.';
+
+-- Whose lease has ended still counts until it is buried: its worker may only be slow.
+CREATE FUNCTION jobs.count_running(kind text, lane text) RETURNS integer
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+    SELECT count(*)::integer
+    FROM jobs.lease AS l
+    CROSS JOIN LATERAL unnest(l.laned) AS h(id)
+    JOIN jobs.job AS j ON j.id = h.id AND j.lease_id = l.id
+    WHERE j.kind = count_running.kind AND (count_running.lane IS NULL OR j.lane = count_running.lane)
+$$;
+COMMENT ON FUNCTION jobs.count_running IS 'How many jobs of a kind, or of one lane of it, run now.';
+
+CREATE FUNCTION jobs.refilled(
+    tokens double precision, refilled_at timestamptz, per_s double precision, burst integer, moment timestamptz
+) RETURNS double precision
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT least(burst, tokens + greatest(extract(epoch FROM moment - refilled_at), 0)::double precision * per_s)
+$$;
+COMMENT ON FUNCTION jobs.refilled IS 'The tokens of a bucket at a later moment.';
+
+-- The first job of an ordered lane, or nothing when that one may not start now: it bars the way for the others.
+CREATE FUNCTION jobs.lane_is_open(kind text, lane text, ordered boolean, moment timestamptz) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+AS $$
+    SELECT CASE WHEN lane_is_open.ordered THEN coalesce((
+        SELECT j.run_at <= moment AND j.lease_id IS NULL AND NOT j.suspect AND NOT j.cancel
+        FROM jobs.job AS j
+        WHERE j.kind = lane_is_open.kind AND j.lane = lane_is_open.lane AND j.lane IS NOT NULL
+        ORDER BY j.id
+        LIMIT 1
+    ), false) ELSE EXISTS (
+        SELECT
+        FROM generate_series(0, 2) AS level(priority)
+        CROSS JOIN LATERAL (
+            SELECT
+            FROM jobs.job AS j
+            WHERE j.kind = lane_is_open.kind AND j.lane = lane_is_open.lane AND j.lane IS NOT NULL
+                AND j.priority = level.priority AND j.run_at <= moment
+                AND j.lease_id IS NULL AND NOT j.suspect AND NOT j.cancel
+            ORDER BY j.run_at, j.id
+            LIMIT 1
+        ) AS first
+    ) END
+$$;
+COMMENT ON FUNCTION jobs.lane_is_open IS 'Whether a lane has a job that could start now, limits aside.';
+
+-- Walks from lane to lane through the index, so it costs the lanes and not the jobs. What it says is a hint: a claim
+-- looks again under locks. ready_in_s is above zero when only a rate holds the lane back. When `most` lanes were looked
+-- at and there are more, the last row says where to go on, and its ready_in_s is NULL.
+CREATE FUNCTION jobs.list_open_lanes(after_kind text, after_lane text, most integer)
+RETURNS TABLE (kind text, lane text, ready_in_s double precision)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+AS $$
+DECLARE
+    moment CONSTANT timestamptz := clock_timestamp();
+    here record;
+    rule jobs.rule;
+    own jobs.lane;
+BEGIN
+    kind := after_kind;
+    lane := after_lane;
+    FOR _ IN 1..most LOOP
+        SELECT j.kind, j.lane INTO here
+        FROM jobs.job AS j
+        WHERE j.lane IS NOT NULL AND (j.kind, j.lane) > (list_open_lanes.kind, list_open_lanes.lane)
+        ORDER BY j.kind, j.lane
+        LIMIT 1;
+        EXIT WHEN here.kind IS NULL;
+        kind := here.kind;
+        lane := here.lane;
+        SELECT r.* INTO rule FROM jobs.rule AS r WHERE r.kind = here.kind;
+        CONTINUE WHEN NOT jobs.lane_is_open(here.kind, here.lane, coalesce(rule.ordered, false), moment);
+        CONTINUE WHEN rule.max_running <= jobs.count_running(here.kind, NULL);
+        CONTINUE WHEN rule.lane_max_running <= jobs.count_running(here.kind, here.lane);
+        ready_in_s := 0;
+        IF rule.per_s IS NOT NULL THEN
+            ready_in_s := (1 - jobs.refilled(rule.tokens, rule.refilled_at, rule.per_s, rule.burst, moment)) / rule.per_s;
+        END IF;
+        IF rule.lane_per_s IS NOT NULL THEN
+            SELECT l.* INTO own FROM jobs.lane AS l WHERE l.kind = here.kind AND l.lane = here.lane;
+            IF FOUND THEN
+                ready_in_s := greatest(ready_in_s, (
+                    1 - jobs.refilled(own.tokens, own.refilled_at, rule.lane_per_s, rule.lane_burst, moment)
+                ) / rule.lane_per_s);
+            END IF;
+        END IF;
+        ready_in_s := greatest(ready_in_s, 0);
+        RETURN NEXT;
+    END LOOP;
+    IF here.kind IS NOT NULL THEN
+        ready_in_s := NULL;
+        RETURN NEXT;
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION jobs.list_open_lanes IS 'The lanes after a given one that have a job to start, and how long a rate still holds each back.';
+
+-- Taking jobs out: a claim locks what may start, counts the attempt and writes the lease, in one statement of the
+-- runner. Nothing here waits for another worker.
+
+-- How many jobs of one lane may start now. Locks the rows that say so, and skips a lane somebody else is claiming:
+-- a limit that is counted in the statement that takes its lock would be counted on an old snapshot. `of_kind` is how
+-- many of the kind this very claim has taken from other lanes.
+CREATE FUNCTION jobs.lock_lane_room(kind text, lane text, wanted integer, of_kind integer, moment timestamptz)
+RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+DECLARE
+    rule jobs.rule;
+    own jobs.lane;
+    room integer := wanted;
+BEGIN
+    SELECT r.* INTO rule FROM jobs.rule AS r WHERE r.kind = lock_lane_room.kind;
+    IF NOT FOUND THEN
+        RETURN room; -- a lane without a rule: nothing to keep
+    END IF;
+    IF rule.max_running IS NOT NULL OR rule.per_s IS NOT NULL THEN
+        SELECT r.* INTO rule FROM jobs.rule AS r WHERE r.kind = lock_lane_room.kind FOR UPDATE SKIP LOCKED;
+        IF NOT FOUND THEN
+            RETURN 0;
+        END IF;
+        IF rule.max_running IS NOT NULL THEN
+            room := least(room, rule.max_running - of_kind - jobs.count_running(lock_lane_room.kind, NULL));
+        END IF;
+        IF rule.per_s IS NOT NULL THEN
+            room := least(room, floor(jobs.refilled(rule.tokens, rule.refilled_at, rule.per_s, rule.burst, moment))::integer);
+        END IF;
+    END IF;
+    IF room > 0 AND (rule.ordered OR rule.lane_max_running IS NOT NULL OR rule.lane_per_s IS NOT NULL) THEN
+        INSERT INTO jobs.lane (kind, lane, tokens, refilled_at)
+        VALUES (lock_lane_room.kind, lock_lane_room.lane, coalesce(rule.lane_burst, 0), moment)
+        ON CONFLICT ON CONSTRAINT lane_pkey DO NOTHING;
+        SELECT l.* INTO own FROM jobs.lane AS l
+        WHERE l.kind = lock_lane_room.kind AND l.lane = lock_lane_room.lane
+        FOR UPDATE SKIP LOCKED;
+        IF NOT FOUND THEN
+            RETURN 0;
+        END IF;
+        IF rule.lane_max_running IS NOT NULL THEN
+            room := least(room, rule.lane_max_running - jobs.count_running(lock_lane_room.kind, lock_lane_room.lane));
+        END IF;
+        IF rule.lane_per_s IS NOT NULL THEN
+            room := least(room, floor(
+                jobs.refilled(own.tokens, own.refilled_at, rule.lane_per_s, rule.lane_burst, moment)
+            )::integer);
+        END IF;
+    END IF;
+    RETURN greatest(room, 0);
+END;
+$$;
+COMMENT ON FUNCTION jobs.lock_lane_room IS 'How many jobs of a lane may start, under the locks that keep it true until commit.';
+
+-- The count is taken at the claim and not given back: a rate is never exceeded, a crash may waste some of it.
+CREATE FUNCTION jobs.spend_tokens(kind text, lane text, spent integer, moment timestamptz) RETURNS void
+LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+    UPDATE jobs.rule AS r
+    SET tokens = jobs.refilled(r.tokens, r.refilled_at, r.per_s, r.burst, moment) - spent, refilled_at = moment
+    WHERE r.kind = spend_tokens.kind AND r.per_s IS NOT NULL;
+    UPDATE jobs.lane AS l
+    SET tokens = CASE
+            WHEN r.lane_per_s IS NULL THEN 0
+            ELSE jobs.refilled(l.tokens, l.refilled_at, r.lane_per_s, r.lane_burst, moment) - spent
+        END,
+        refilled_at = moment
+    FROM jobs.rule AS r
+    WHERE r.kind = spend_tokens.kind AND l.kind = spend_tokens.kind AND l.lane = spend_tokens.lane;
+$$;
+COMMENT ON FUNCTION jobs.spend_tokens IS 'Take the tokens of jobs that start, of their kind and of their lane.';
+
+-- Of an ordered lane: its first jobs, as long as each may start; the worker that takes them runs them in that order.
+CREATE FUNCTION jobs.pick_in_order(kind text, lane text, room integer, moment timestamptz) RETURNS bigint[]
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+AS $$
+DECLARE
+    picked bigint[] := '{}';
+    head record;
+BEGIN
+    FOR head IN
+        SELECT j.id, j.run_at <= moment AND j.lease_id IS NULL AND NOT j.suspect AND NOT j.cancel AS may_start
+        FROM jobs.job AS j
+        WHERE j.kind = pick_in_order.kind AND j.lane = pick_in_order.lane AND j.lane IS NOT NULL
+        ORDER BY j.id
+        LIMIT room
+    LOOP
+        EXIT WHEN NOT head.may_start;
+        picked := picked || head.id;
+    END LOOP;
+    -- The lane's row is locked, so nobody else claims here; a person may be cancelling, and then these wait.
+    IF (SELECT count(*) FROM (
+        SELECT FROM jobs.job AS j WHERE j.id = ANY (picked) ORDER BY j.id FOR UPDATE SKIP LOCKED
+    ) AS locked) < cardinality(picked) THEN
+        RETURN '{}';
+    END IF;
+    RETURN picked;
+END;
+$$;
+COMMENT ON FUNCTION jobs.pick_in_order IS 'Lock the first jobs of an ordered lane.';
+
+CREATE FUNCTION jobs.pick_from_lanes(kinds text[], lanes text[], batch integer, moment timestamptz) RETURNS bigint[]
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+AS $$
+DECLARE
+    picked bigint[] := '{}';
+    got bigint[];
+    here record;
+    room integer;
+    taken jsonb := '{}'; -- by kind
+BEGIN
+    FOR here IN
+        SELECT w.kind, w.lane, coalesce(r.ordered, false) AS ordered
+        FROM unnest(kinds, lanes) WITH ORDINALITY AS w(kind, lane, position)
+        LEFT JOIN jobs.rule AS r ON r.kind = w.kind
+        ORDER BY w.position
+    LOOP
+        EXIT WHEN batch <= cardinality(picked);
+        room := jobs.lock_lane_room(
+            here.kind, here.lane, batch - cardinality(picked), coalesce((taken ->> here.kind)::integer, 0), moment
+        );
+        CONTINUE WHEN room = 0;
+        IF here.ordered THEN
+            got := jobs.pick_in_order(here.kind, here.lane, room, moment);
+        ELSE
+            got := '{}';
+            FOR level IN 0..2 LOOP
+                EXIT WHEN cardinality(got) >= room;
+                got := got || ARRAY(
+                    SELECT j.id
+                    FROM jobs.job AS j
+                    WHERE j.kind = here.kind AND j.lane = here.lane AND j.lane IS NOT NULL AND j.priority = level
+                        AND j.run_at <= moment AND j.lease_id IS NULL AND NOT j.suspect AND NOT j.cancel
+                    ORDER BY j.run_at, j.id
+                    LIMIT room - cardinality(got)
+                    FOR UPDATE SKIP LOCKED
+                );
+            END LOOP;
+        END IF;
+        IF got <> '{}' THEN
+            PERFORM jobs.spend_tokens(here.kind, here.lane, cardinality(got), moment);
+            picked := picked || got;
+            taken := taken || jsonb_build_object(
+                here.kind, coalesce((taken ->> here.kind)::integer, 0) + cardinality(got)
+            );
+        END IF;
+    END LOOP;
+    RETURN picked;
+END;
+$$;
+COMMENT ON FUNCTION jobs.pick_from_lanes IS 'Lock the next jobs of some lanes, as far as their rules allow.';
+
+-- The floor of each level (floor_ats, floor_ids) skips index entries of jobs this worker has already taken, which an
+-- old snapshot can keep from being vacuumed. The caller drops it regularly: what commits late lies below it.
+CREATE FUNCTION jobs.pick_from_open_line(
+    batch integer, lowest_first boolean, floor_ats timestamptz[], floor_ids bigint[], moment timestamptz
+) RETURNS bigint[]
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+DECLARE
+    picked bigint[] := '{}';
+    strays bigint[];
+    level smallint;
+BEGIN
+    FOR turn IN 0..2 LOOP
+        EXIT WHEN batch <= cardinality(picked);
+        level := CASE WHEN lowest_first THEN 2 - turn ELSE turn END;
+        picked := picked || ARRAY(
+            SELECT j.id
+            FROM jobs.job AS j
+            WHERE j.lane IS NULL
+                AND j.priority = level
+                AND j.run_at <= moment
+                AND (j.run_at, j.id) > (coalesce(floor_ats[level + 1], '-infinity'), coalesce(floor_ids[level + 1], 0))
+                AND j.lease_id IS NULL
+                AND NOT j.suspect
+                AND NOT j.cancel
+            ORDER BY j.run_at, j.id
+            LIMIT batch - cardinality(picked)
+            FOR UPDATE SKIP LOCKED
+        );
+    END LOOP;
+    IF EXISTS (SELECT FROM jobs.rule) THEN -- jobs that were here before their kind got its rule go to its lane
+        WITH moved AS (
+            UPDATE jobs.job AS j SET lane = ''
+            WHERE j.id = ANY (picked) AND EXISTS (SELECT FROM jobs.rule AS r WHERE r.kind = j.kind)
+            RETURNING j.id
+        )
+        SELECT array_agg(m.id) INTO strays FROM moved AS m;
+        IF strays IS NOT NULL THEN
+            picked := ARRAY(SELECT p.id FROM unnest(picked) AS p(id) WHERE p.id <> ALL (strays));
+        END IF;
+    END IF;
+    RETURN picked;
+END;
+$$;
+COMMENT ON FUNCTION jobs.pick_from_open_line IS 'Lock the next due jobs that stand in no lane.';
+
+-- Lanes first, because what is limited by a rate should start soon after its token was taken; but no more than half of
+-- a batch, so that lanes and the open line do not wait for each other.
+CREATE FUNCTION jobs.claim(
+    lease bigint,
+    batch integer,
+    lowest_first boolean,
+    floor_ats timestamptz[],
+    floor_ids bigint[],
+    lane_kinds text[],
+    lanes text[]
+) RETURNS TABLE (
     id bigint,
     kind text,
     payload text,
     entity text,
+    lane text,
+    trace uuid,
     attempt integer,
     max_attempts integer,
+    priority smallint,
     suspect boolean,
     crashed boolean,
     run_at timestamptz
@@ -538,41 +1021,42 @@ SET enable_mergejoin = off
 AS $$
 DECLARE
     moment CONSTANT timestamptz := clock_timestamp(); -- a variable bounds the index scan; the function would not
+    most CONSTANT integer := least(greatest(batch, 0), 2000);
+    from_lanes bigint[] := '{}';
     picked bigint[];
 BEGIN
     PERFORM FROM jobs.lease AS l WHERE l.id = lease AND l.expires_at > moment FOR UPDATE;
     IF NOT FOUND THEN
         RETURN;
     END IF;
-    picked := ARRAY(
-        SELECT j.id
-        FROM jobs.job AS j
-        WHERE j.run_at <= moment
-            AND (j.run_at, j.id) > (coalesce(after_at, '-infinity'), coalesce(after_id, 0))
-            AND j.lease_id IS NULL
-            AND NOT j.suspect
-            AND NOT j.cancel
-        ORDER BY j.run_at, j.id
-        LIMIT least(greatest(batch, 0), 2000)
-        FOR UPDATE SKIP LOCKED
+    IF lanes <> '{}' THEN
+        from_lanes := jobs.pick_from_lanes(lane_kinds, lanes, (most + 1) / 2, moment);
+    END IF;
+    picked := from_lanes || jobs.pick_from_open_line(
+        most - cardinality(from_lanes), lowest_first, floor_ats, floor_ids, moment
     );
-    UPDATE jobs.lease AS l SET holding = picked, started = '{}' WHERE l.id = lease;
+    UPDATE jobs.lease AS l SET holding = picked, laned = from_lanes, started = '{}' WHERE l.id = lease;
     RETURN QUERY
     UPDATE jobs.job AS j
     SET lease_id = lease, attempt = j.attempt + 1
     WHERE j.id = ANY (picked)
-    RETURNING j.id, j.kind, j.payload::text, j.entity, j.attempt, j.max_attempts, j.suspect, j.crashed, j.run_at;
+    RETURNING j.id, j.kind::text, j.payload::text, j.entity, j.lane, j.trace, j.attempt, j.max_attempts, j.priority, j.suspect,
+        j.crashed, j.run_at;
 END;
 $$;
 COMMENT ON FUNCTION jobs.claim IS 'Take the next due jobs under a lease and count the attempt.';
 
+-- Alone, whatever its lane would allow besides; but not past the limit or the order of its lane.
 CREATE FUNCTION jobs.claim_suspect(lease bigint) RETURNS TABLE (
     id bigint,
     kind text,
     payload text,
     entity text,
+    lane text,
+    trace uuid,
     attempt integer,
     max_attempts integer,
+    priority smallint,
     suspect boolean,
     crashed boolean,
     run_at timestamptz
@@ -581,29 +1065,45 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET enable_bitmapscan = off
+SET enable_sort = off
 AS $$
 DECLARE
     moment CONSTANT timestamptz := clock_timestamp();
-    picked bigint[];
+    candidate record;
+    picked bigint[] := '{}';
+    from_lanes bigint[] := '{}';
 BEGIN
     PERFORM FROM jobs.lease AS l WHERE l.id = lease AND l.expires_at > moment FOR UPDATE;
     IF NOT FOUND THEN
         RETURN;
     END IF;
-    picked := ARRAY(
-        SELECT j.id
+    FOR candidate IN
+        SELECT j.id, j.kind, j.lane, j.run_at
         FROM jobs.job AS j
         WHERE j.suspect AND j.run_at <= moment AND j.lease_id IS NULL AND NOT j.cancel
         ORDER BY j.run_at, j.id
-        LIMIT 1
+        LIMIT 100
         FOR UPDATE SKIP LOCKED
-    );
-    UPDATE jobs.lease AS l SET holding = picked, started = '{}' WHERE l.id = lease;
+    LOOP
+        IF candidate.lane IS NOT NULL THEN
+            CONTINUE WHEN jobs.lock_lane_room(candidate.kind, candidate.lane, 1, 0, moment) = 0;
+            CONTINUE WHEN EXISTS (SELECT FROM jobs.rule AS r WHERE r.kind = candidate.kind AND r.ordered) AND EXISTS (
+                SELECT FROM jobs.job AS j
+                WHERE j.kind = candidate.kind AND j.lane = candidate.lane AND j.lane IS NOT NULL AND j.id < candidate.id
+            );
+            PERFORM jobs.spend_tokens(candidate.kind, candidate.lane, 1, moment);
+            from_lanes := ARRAY[candidate.id];
+        END IF;
+        picked := ARRAY[candidate.id];
+        EXIT;
+    END LOOP;
+    UPDATE jobs.lease AS l SET holding = picked, laned = from_lanes, started = '{}' WHERE l.id = lease;
     RETURN QUERY
     UPDATE jobs.job AS j
     SET lease_id = lease, attempt = j.attempt + 1
     WHERE j.id = ANY (picked)
-    RETURNING j.id, j.kind, j.payload::text, j.entity, j.attempt, j.max_attempts, j.suspect, j.crashed, j.run_at;
+    RETURNING j.id, j.kind::text, j.payload::text, j.entity, j.lane, j.trace, j.attempt, j.max_attempts, j.priority, j.suspect,
+        j.crashed, j.run_at;
 END;
 $$;
 COMMENT ON FUNCTION jobs.claim_suspect IS 'Take one job whose last worker died holding it, alone.';
@@ -644,10 +1144,12 @@ BEGIN
     WITH ended AS (
         DELETE FROM jobs.job AS j
         WHERE j.id = ANY (ids) AND j.lease_id = lease
-        RETURNING j.id, j.kind, j.payload, j.key, j.entity, j.attempt, j.errors, j.created_at
+        RETURNING j.id, j.kind, j.payload, j.key, j.entity, j.lane, j.trace, j.attempt, j.errors, j.created_at
     )
-    INSERT INTO jobs.done (job_id, kind, payload, key, entity, outcome, note, attempt, errors, created_at, finished_at)
-    SELECT e.id, e.kind, e.payload, e.key, e.entity, coalesce(r.outcome, 'done'), coalesce(r.note, ''), e.attempt,
+    INSERT INTO jobs.done (
+        job_id, kind, payload, key, entity, lane, trace, outcome, note, attempt, errors, created_at, finished_at
+    )
+    SELECT e.id, e.kind, e.payload, e.key, e.entity, e.lane, e.trace, coalesce(r.outcome, 'done'), coalesce(r.note, ''), e.attempt,
         e.errors, e.created_at, moment
     FROM ended AS e
     LEFT JOIN unnest(noted_ids, outcomes, notes) AS r(id, outcome, note) ON r.id = e.id
@@ -666,10 +1168,12 @@ AS $$
     WITH ended AS (
         DELETE FROM jobs.job AS j
         WHERE j.id = ANY (ids) AND j.lease_id = lease AND j.cancel
-        RETURNING j.id, j.kind, j.payload, j.key, j.entity, j.attempt, j.errors, j.created_at
+        RETURNING j.id, j.kind, j.payload, j.key, j.entity, j.lane, j.trace, j.attempt, j.errors, j.created_at
     )
-    INSERT INTO jobs.done (job_id, kind, payload, key, entity, outcome, note, attempt, errors, created_at, finished_at)
-    SELECT e.id, e.kind, e.payload, e.key, e.entity, 'cancelled', 'cancelled while it ran', e.attempt, e.errors,
+    INSERT INTO jobs.done (
+        job_id, kind, payload, key, entity, lane, trace, outcome, note, attempt, errors, created_at, finished_at
+    )
+    SELECT e.id, e.kind, e.payload, e.key, e.entity, e.lane, e.trace, 'cancelled', 'cancelled while it ran', e.attempt, e.errors,
         e.created_at, clock_timestamp()
     FROM ended AS e
     RETURNING job_id
@@ -770,13 +1274,15 @@ AS $$
     WITH ended AS (
         DELETE FROM jobs.job AS j
         WHERE j.id = ANY (ids) AND j.lease_id = lease
-        RETURNING j.id, j.kind, j.payload, j.key, j.entity, j.attempt, j.max_attempts, j.errors, j.created_at
+        RETURNING j.id, j.kind, j.payload, j.key, j.entity, j.lane, j.trace, j.priority, j.attempt, j.max_attempts, j.errors,
+            j.created_at
     )
     INSERT INTO jobs.dead (
-        job_id, kind, payload, key, entity, cause, reason, attempt, max_attempts, errors, created_at, died_at
+        job_id, kind, payload, key, entity, lane, trace, priority, cause, reason, attempt, max_attempts, errors, created_at,
+        died_at
     )
     SELECT
-        e.id, e.kind, e.payload, e.key, e.entity, r.cause, left(r.reason, 2000), e.attempt - r.uncounted::integer,
+        e.id, e.kind, e.payload, e.key, e.entity, e.lane, e.trace, e.priority, r.cause, left(r.reason, 2000), e.attempt - r.uncounted::integer,
         e.max_attempts,
         e.errors || jsonb_build_object(
             'attempt', e.attempt - r.uncounted::integer, 'at', clock_timestamp(), 'error', left(r.reason, 2000)
@@ -856,7 +1362,74 @@ AS $$
 $$;
 COMMENT ON FUNCTION jobs.held_by IS 'Which of these jobs the lease still holds.';
 
--- What people and verbs do with jobs ----------------------------------------------------------------------
+-- What a runner does nearly always: everything it ran is plainly done, and it wants the next batch. The first row says
+-- how the lease stood and which of the done jobs were not this lease's any more; the others are the jobs claimed.
+CREATE FUNCTION jobs.exchange(
+    lease bigint,
+    done bigint[],
+    batch integer,
+    lowest_first boolean,
+    floor_ats timestamptz[],
+    floor_ids bigint[],
+    lane_kinds text[],
+    lanes text[]
+) RETURNS TABLE (
+    lease_state text,
+    lost bigint[],
+    id bigint,
+    kind text,
+    payload text,
+    entity text,
+    lane text,
+    trace uuid,
+    attempt integer,
+    max_attempts integer,
+    priority smallint,
+    suspect boolean,
+    crashed boolean,
+    run_at timestamptz
+)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+DECLARE
+    moment timestamptz;
+    kept integer;
+BEGIN
+    lease_state := jobs.hold(lease, '{}');
+    IF done <> '{}' THEN
+        moment := clock_timestamp();
+        WITH ended AS (
+            DELETE FROM jobs.job AS j
+            WHERE j.id = ANY (done) AND j.lease_id = lease
+            RETURNING j.id, j.kind, j.payload, j.key, j.entity, j.lane, j.trace, j.attempt, j.errors, j.created_at
+        )
+        INSERT INTO jobs.done (
+            job_id, kind, payload, key, entity, lane, trace, outcome, attempt, errors, created_at, finished_at
+        )
+        SELECT e.id, e.kind, e.payload, e.key, e.entity, e.lane, e.trace, 'done', e.attempt, e.errors, e.created_at, moment
+        FROM ended AS e;
+        GET DIAGNOSTICS kept = ROW_COUNT;
+        IF kept < cardinality(done) THEN
+            lost := ARRAY(
+                SELECT d.id FROM unnest(done) AS d(id)
+                WHERE NOT EXISTS (SELECT FROM jobs.done AS k WHERE k.job_id = d.id AND k.finished_at = moment)
+            );
+        END IF;
+    END IF;
+    RETURN NEXT;
+    IF batch > 0 AND lease_state = 'valid' THEN
+        RETURN QUERY
+        SELECT NULL::text, NULL::bigint[], c.*
+        FROM jobs.claim(lease, batch, lowest_first, floor_ats, floor_ids, lane_kinds, lanes) AS c;
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION jobs.exchange IS 'Finish jobs that are plainly done and claim the next, in one statement and one commit.';
+
+-- What people and verbs do with jobs: cancel, redrive, hurry, look.
 
 -- The flag is set first, which waits for a claim in flight; only then is it known who runs and who waits.
 CREATE FUNCTION jobs.cancel(key text, entity text) RETURNS TABLE (queued bigint, running bigint)
@@ -884,13 +1457,13 @@ BEGIN
     WITH unclaimed AS (
         DELETE FROM jobs.job AS j
         WHERE j.id = ANY (flagged) AND j.lease_id IS NULL
-        RETURNING j.id, j.kind, j.payload, j.key, j.entity, j.attempt, j.errors, j.created_at
+        RETURNING j.id, j.kind, j.payload, j.key, j.entity, j.lane, j.trace, j.attempt, j.errors, j.created_at
     ), kept AS (
         INSERT INTO jobs.done (
-            job_id, kind, payload, key, entity, outcome, note, attempt, errors, created_at, finished_at
+            job_id, kind, payload, key, entity, lane, trace, outcome, note, attempt, errors, created_at, finished_at
         )
-        SELECT u.id, u.kind, u.payload, u.key, u.entity, 'cancelled', 'cancelled before it ran', u.attempt, u.errors,
-            u.created_at, clock_timestamp()
+        SELECT u.id, u.kind, u.payload, u.key, u.entity, u.lane, u.trace, 'cancelled', 'cancelled before it ran', u.attempt,
+            u.errors, u.created_at, clock_timestamp()
         FROM unclaimed AS u
         RETURNING job_id
     )
@@ -910,11 +1483,15 @@ BEGIN
     WITH taken AS (
         DELETE FROM jobs.dead AS d
         WHERE d.job_id = redrive.job_id
-        RETURNING d.job_id, d.kind, d.payload, d.key, d.entity, d.max_attempts, d.errors, d.created_at
+        RETURNING d.job_id, d.kind, d.payload, d.key, d.entity, d.lane, d.trace, d.priority, d.max_attempts, d.errors,
+            d.created_at
     )
-    INSERT INTO jobs.job (id, kind, payload, key, entity, created_at, run_at, max_attempts, errors)
+    INSERT INTO jobs.job (
+        id, kind, payload, key, entity, lane, trace, priority, created_at, run_at, max_attempts, errors
+    )
     OVERRIDING SYSTEM VALUE
-    SELECT t.job_id, t.kind, t.payload, t.key, t.entity, t.created_at, clock_timestamp(), t.max_attempts, t.errors
+    SELECT t.job_id, t.kind, t.payload, t.key, t.entity, t.lane, t.trace, t.priority, t.created_at, clock_timestamp(),
+        t.max_attempts, t.errors
     FROM taken AS t
     RETURNING id INTO revived;
     IF FOUND THEN
@@ -941,7 +1518,41 @@ END;
 $$;
 COMMENT ON FUNCTION jobs.hurry IS 'Make a waiting job due now; false when it is not waiting (any more).';
 
--- A function for its planner switches: without them the counts walk the table when statistics are old.
+-- Whether a runner would find something now. Cheap enough to be asked every second of every customer.
+CREATE FUNCTION jobs.has_work() RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+AS $$
+DECLARE
+    moment CONSTANT timestamptz := clock_timestamp();
+BEGIN
+    RETURN EXISTS (
+        SELECT
+        FROM generate_series(0, 2) AS level(priority)
+        CROSS JOIN LATERAL (
+            SELECT
+            FROM jobs.job AS j
+            WHERE j.lane IS NULL AND j.priority = level.priority AND j.run_at <= moment
+                AND j.lease_id IS NULL AND NOT j.suspect AND NOT j.cancel
+            ORDER BY j.run_at, j.id
+            LIMIT 1
+        ) AS first
+    ) OR EXISTS (
+        SELECT FROM jobs.job AS j WHERE j.suspect AND j.lease_id IS NULL AND j.run_at <= moment
+    ) OR EXISTS (
+        SELECT FROM jobs.lease AS l WHERE l.expires_at <= moment
+    ) OR EXISTS (
+        SELECT FROM jobs.list_open_lanes('', '', 1000) AS open WHERE open.ready_in_s = 0
+    );
+END;
+$$;
+COMMENT ON FUNCTION jobs.has_work IS 'Whether a runner would find something to do now, limits considered.';
+
+-- A function for its planner switches: without them the counts walk the table when statistics are old. Of jobs in
+-- lanes at most 20,000 are looked at, because no index orders them all by time.
 CREATE FUNCTION jobs.health() RETURNS TABLE (
     due bigint,
     waiting bigint,
@@ -958,31 +1569,56 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_sort = off
 AS $$
+    WITH laned AS MATERIALIZED (
+        SELECT j.run_at, j.lease_id FROM jobs.job AS j WHERE j.lane IS NOT NULL ORDER BY j.kind, j.lane, j.id LIMIT 20000
+    ), oldest AS (
+        SELECT first.run_at
+        FROM generate_series(0, 2) AS level(priority)
+        CROSS JOIN LATERAL (
+            SELECT j.run_at
+            FROM jobs.job AS j
+            WHERE j.lane IS NULL AND j.priority = level.priority AND j.run_at <= now() AND j.lease_id IS NULL
+            ORDER BY j.run_at, j.id
+            LIMIT 1
+        ) AS first
+        UNION ALL
+        SELECT n.run_at FROM laned AS n WHERE n.run_at <= now() AND n.lease_id IS NULL
+    )
     SELECT
-        (SELECT count(*) FROM (
-            SELECT FROM jobs.job AS j WHERE j.run_at <= now() AND j.lease_id IS NULL ORDER BY j.run_at, j.id LIMIT 10000
-        ) AS bounded),
-        (SELECT count(*) FROM (
-            SELECT FROM jobs.job AS j WHERE j.run_at > now() ORDER BY j.run_at, j.id LIMIT 10000
-        ) AS bounded),
+        least(10000, (SELECT count(*) FROM laned AS n WHERE n.run_at <= now() AND n.lease_id IS NULL) + (
+            SELECT count(*)
+            FROM generate_series(0, 2) AS level(priority)
+            CROSS JOIN LATERAL (
+                SELECT
+                FROM jobs.job AS j
+                WHERE j.lane IS NULL AND j.priority = level.priority AND j.run_at <= now() AND j.lease_id IS NULL
+                ORDER BY j.run_at, j.id
+                LIMIT 10000
+            ) AS bounded
+        )),
+        least(10000, (SELECT count(*) FROM laned AS n WHERE n.run_at > now()) + (
+            SELECT count(*)
+            FROM generate_series(0, 2) AS level(priority)
+            CROSS JOIN LATERAL (
+                SELECT
+                FROM jobs.job AS j
+                WHERE j.lane IS NULL AND j.priority = level.priority AND j.run_at > now()
+                ORDER BY j.run_at, j.id
+                LIMIT 10000
+            ) AS bounded
+        )),
         (SELECT count(*) FROM jobs.lease AS l JOIN jobs.job AS j ON j.id = ANY (l.holding) AND j.lease_id = l.id),
         (SELECT count(*) FROM (
             SELECT FROM jobs.job AS j WHERE j.suspect ORDER BY j.run_at, j.id LIMIT 10000
         ) AS bounded),
         (SELECT count(*) FROM (SELECT FROM jobs.dead AS d ORDER BY d.died_at, d.job_id LIMIT 10000) AS bounded),
-        coalesce((
-            SELECT extract(epoch FROM now() - j.run_at)::double precision
-            FROM jobs.job AS j
-            WHERE j.run_at <= now() AND j.lease_id IS NULL
-            ORDER BY j.run_at, j.id
-            LIMIT 1
-        ), 0),
+        coalesce((SELECT extract(epoch FROM now() - min(o.run_at))::double precision FROM oldest AS o), 0),
         (SELECT count(*) FROM jobs.lease),
         (SELECT count(*) FROM jobs.lease AS l WHERE l.expires_at <= now())
 $$;
 COMMENT ON FUNCTION jobs.health IS 'The queue in numbers, cheap under any backlog.';
 
--- Housekeeping --------------------------------------------------------------------------------------------
+-- Housekeeping: history by days, keys and lanes that may be forgotten; and who may call what.
 
 -- One at a time; a lock that cannot be had soon is left for the next run. What is kept is fixed here: a login
 -- that may call this may not shorten its own history.
@@ -1056,6 +1692,21 @@ BEGIN
         RETURNING k.key
     )
     SELECT count(*) INTO keys_expired FROM expired;
+    -- A lane whose bucket is full again says nothing that its next claim would not make anew.
+    DELETE FROM jobs.lane AS l
+    WHERE (l.kind, l.lane) IN (
+        SELECT e.kind, e.lane
+        FROM jobs.lane AS e
+        LEFT JOIN jobs.rule AS r ON r.kind = e.kind
+        WHERE e.refilled_at < clock_timestamp() - interval '1 day'
+            AND (
+                r.lane_per_s IS NULL
+                OR jobs.refilled(e.tokens, e.refilled_at, r.lane_per_s, r.lane_burst, clock_timestamp()) >= r.lane_burst
+            )
+        ORDER BY e.refilled_at
+        LIMIT 10000
+        FOR UPDATE OF e SKIP LOCKED
+    );
     RETURN NEXT;
 END;
 $$;
@@ -1064,22 +1715,35 @@ COMMENT ON FUNCTION jobs.maintain IS 'Make the coming days of history, drop days
 -- Grants --------------------------------------------------------------------------------------------------
 
 GRANT USAGE ON SCHEMA jobs TO api_tenant;
-GRANT SELECT (id, kind, payload, key, entity, created_at, run_at, lease_id, attempt, max_attempts, suspect, crashed,
-    cancel, errors) ON jobs.job TO api_tenant;
-GRANT SELECT (id, worker, opened_at, expires_at, holding, started) ON jobs.lease TO api_tenant;
+GRANT SELECT (id, kind, payload, key, entity, lane, trace, created_at, run_at, lease_id, attempt, max_attempts, priority,
+    suspect, crashed, cancel, errors) ON jobs.job TO api_tenant;
+GRANT SELECT (kind, ordered, max_running, per_s, burst, lane_max_running, lane_per_s, lane_burst, tokens, refilled_at)
+    ON jobs.rule TO api_tenant;
+GRANT SELECT (kind, lane, tokens, refilled_at) ON jobs.lane TO api_tenant;
+GRANT SELECT (id, worker, opened_at, expires_at, holding, laned, started) ON jobs.lease TO api_tenant;
 GRANT SELECT (key, job_id, expires_at) ON jobs.key TO api_tenant;
-GRANT SELECT (job_id, kind, payload, key, entity, outcome, note, attempt, errors, created_at, finished_at)
+GRANT SELECT (job_id, kind, payload, key, entity, lane, trace, outcome, note, attempt, errors, created_at, finished_at)
     ON jobs.done TO api_tenant;
-GRANT SELECT (job_id, kind, payload, key, entity, cause, reason, attempt, max_attempts, errors, created_at, died_at)
-    ON jobs.dead TO api_tenant;
+GRANT SELECT (job_id, kind, payload, key, entity, lane, trace, priority, cause, reason, attempt, max_attempts, errors,
+    created_at, died_at) ON jobs.dead TO api_tenant;
 
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA jobs FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION jobs.enqueue(text, jsonb, text, text, timestamptz, integer) TO api_tenant;
-GRANT EXECUTE ON FUNCTION jobs.enqueue_many(text[], jsonb[], text[], text[], timestamptz[], integer[]) TO api_tenant;
+GRANT EXECUTE ON FUNCTION jobs.enqueue(text, jsonb, text, text, timestamptz, integer, text, smallint, uuid) TO api_tenant;
+GRANT EXECUTE ON FUNCTION jobs.enqueue_many(
+    text[], jsonb[], text[], text[], timestamptz[], integer[], text[], smallint[], uuid[]
+) TO api_tenant;
+GRANT EXECUTE ON FUNCTION jobs.declare_rules(
+    text[], boolean[], integer[], double precision[], integer[], integer[], double precision[], integer[]
+) TO api_tenant;
+GRANT EXECUTE ON FUNCTION jobs.list_open_lanes(text, text, integer) TO api_tenant;
+GRANT EXECUTE ON FUNCTION jobs.has_work() TO api_tenant;
 GRANT EXECUTE ON FUNCTION jobs.open_lease(text, double precision) TO api_tenant;
 GRANT EXECUTE ON FUNCTION jobs.beat(bigint, double precision) TO api_tenant;
 GRANT EXECUTE ON FUNCTION jobs.hold(bigint, bigint[]) TO api_tenant;
-GRANT EXECUTE ON FUNCTION jobs.claim(bigint, integer, timestamptz, bigint) TO api_tenant;
+GRANT EXECUTE ON FUNCTION jobs.claim(bigint, integer, boolean, timestamptz[], bigint[], text[], text[]) TO api_tenant;
+GRANT EXECUTE ON FUNCTION jobs.exchange(
+    bigint, bigint[], integer, boolean, timestamptz[], bigint[], text[], text[]
+) TO api_tenant;
 GRANT EXECUTE ON FUNCTION jobs.claim_suspect(bigint) TO api_tenant;
 GRANT EXECUTE ON FUNCTION jobs.start(bigint, bigint) TO api_tenant;
 GRANT EXECUTE ON FUNCTION jobs.finish(bigint, bigint[], bigint[], text[], text[]) TO api_tenant;

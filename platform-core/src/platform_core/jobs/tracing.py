@@ -1,0 +1,77 @@
+"""Which receipt a job comes from, and how long each run took: traces and spans, kept off the hot path.
+
+A job that a handler enqueues belongs to the trace of the job that ran, so all that one webhook caused has
+one trace, through every retry and every worker. The job that begins a trace stores none: its trace follows
+from its database and its number. A span is one run of one job. It is a tuple while jobs run and becomes
+text only when somebody records it, once a batch, after the batch is committed.
+
+Identifiers have the form of W3C Trace Context (32 and 16 hexadecimal digits, never all zero).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from typing import NamedTuple
+from uuid import UUID
+
+_ROOT_BYTES = 8
+_SPAN_BYTES = 8
+
+CURRENT: ContextVar[Trace | None] = ContextVar("trace", default=None)
+"""The trace of the job whose handler runs here."""
+
+
+class Trace(NamedTuple):
+    """What a running job belongs to; the id is made when somebody asks."""
+
+    origin: str
+    job_id: int
+    inherited: UUID | None
+
+    @property
+    def id(self) -> UUID:
+        """The trace's identifier: the inherited one, or that of a trace this job begins."""
+        return self.inherited or root_trace(self.origin, self.job_id)
+
+
+class Span(NamedTuple):
+    """One run of one job. `waited_s` is from when it was due to when its handler began."""
+
+    origin: str
+    job_id: int
+    kind: str
+    attempt: int
+    inherited: UUID | None
+    began_ns: int
+    duration_ns: int
+    waited_s: float
+    outcome: str
+
+    @property
+    def trace_id(self) -> str:
+        """32 hexadecimal digits."""
+        return (self.inherited or root_trace(self.origin, self.job_id)).hex
+
+    @property
+    def span_id(self) -> str:
+        """16 hexadecimal digits, the same for the same attempt of the same job."""
+        mark = f"{self.origin}/{self.job_id}/{self.attempt}".encode()
+        return hashlib.blake2b(mark, digest_size=_SPAN_BYTES).hexdigest()
+
+
+RecordSpans = Callable[[Sequence[Span]], None]
+"""Takes the spans of a batch once it is committed. What it raises ends the run: it must not fail."""
+
+
+def root_trace(origin: str, job_id: int) -> UUID:
+    """The trace that a job begins. `origin` is its database's name: job numbers repeat between customers."""
+    head = hashlib.blake2b(origin.encode(), digest_size=_ROOT_BYTES).hexdigest()
+    return UUID(hex=f"{head}{job_id:016x}")
+
+
+def current_trace() -> UUID | None:
+    """The trace of the job that runs in this context; None outside a job."""
+    trace = CURRENT.get()
+    return trace.id if trace else None
