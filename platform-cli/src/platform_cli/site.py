@@ -6,9 +6,10 @@ stops it again, so nothing is left running that nobody asked for.
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 from platform_cli.local import postgres
 from platform_cli.local.secret_store import FileSecretStore
 from platform_core.app import App, open_app
-from platform_core.db import Tx
+from platform_core.db import Tx, open_connection
 from platform_core.db.connect import translated
 from platform_core.errors import ConfigurationError, DatabaseClosed, InvalidInput, SecretRejected
 from platform_core.settings import Settings, load_settings
@@ -76,6 +77,32 @@ class Site:
             else "Run `wmctl tenant provision` or `make demo`.",
         )
 
+    @contextmanager
+    def database(self, slug: str | None) -> Iterator[Tx]:
+        """The customer's database as its administrator, for figures that no customer's login may see."""
+        dsn = dsn_for(self.admin_dsn, dbname=self.tenant(slug).database_name)
+        with translated(dsn), open_connection(dsn, application="wmctl") as connection:
+            yield connection
+
+    def account(self, tenant: Tenant, connector: str = "ycloud") -> Mapping[str, object] | None:
+        """The customer's account at a provider, when this installation's secrets have it.
+
+        Raises: SecretRejected when what is kept is no JSON object.
+        """
+        kept = self.secrets.get(f"tenant/{tenant.slug}/{connector}")
+        if kept is None:
+            return None
+        try:
+            found = json.loads(kept)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise SecretRejected(
+                f"The {connector} account of {tenant.slug} in this installation's secrets is no JSON object",
+                next_step="Write it again, as the customer's resource in Windmill has it.",
+            )
+        return found
+
     def tenant_dsn(self, tenant: Tenant) -> str:
         """How the customer's own login connects. Raises: SecretRejected when its password is not here."""
         password = self.secrets.get(password_name(tenant.slug))
@@ -95,8 +122,12 @@ class Site:
                 f"The customer {tenant.slug} is {tenant.state}; its database accepts no connections",
                 next_step=_REOPENED.get(tenant.state, "See `wmctl tenant list`."),
             )
-        with open_app(tenant.slug, self.tenant_dsn(tenant)) as app:
+        with self.open(tenant) as app:
             yield app
+
+    def open(self, tenant: Tenant) -> App:
+        """The platform of an active customer, with its provider account when that is here."""
+        return open_app(tenant.slug, self.tenant_dsn(tenant), connector_config=self.account(tenant))
 
 
 @contextmanager
