@@ -9,12 +9,14 @@
                   |                      +------ claim alone -- SUSPECT --------+
                   +------------------------- cancel ----------------------------+
 
-QUEUED    in `jobs.job` without a lease; runs when `run_at` has come. Enqueue and redrive put it there.
+QUEUED    in `jobs.job` without a lease; runs when `run_at` has come and its lane, if it stands in one, has
+          room. Enqueue and redrive put it there.
 RUNNING   in `jobs.job` with the lease of a worker. The attempt is counted by the claim, so a job that kills
           its worker is counted too. Only the holder of the lease moves it on; when the lease ends, the job
           leaves this state whether or not its worker still breathes.
 SUSPECT   in `jobs.job`, `suspect`, without a lease: a worker died holding it. It is claimed alone, under a
-          lease of its own, so that a job that kills its process kills nothing else. One that was proven to be
+          lease of its own and with the process to itself, so that a job that kills its process kills nothing
+          else. One that was proven to be
           the running one (`crashed`) dies when its attempts are used up, or at once if its kind must not be
           repeated.
 DONE      in `jobs.done`, final, kept 60 days.
@@ -22,7 +24,9 @@ CANCELLED in `jobs.done`, final: nobody wants it any more, or its handler found 
 DEAD      in `jobs.dead`, final until a person redrives it; with cause, reason and every error it had.
 
 What the runner promises: at least once, never lost. A worker that dies reruns at most the batch it held. A
-worker that was only slow finds that its completion changes nothing, and says so. Order is not promised.
+worker that was only slow finds that its completion changes nothing, and says so. Order is promised within an
+ordered lane and nowhere else: there a job leaves QUEUED when those enqueued before it are DONE, CANCELLED or
+DEAD.
 """
 
 from __future__ import annotations

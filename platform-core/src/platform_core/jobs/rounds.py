@@ -23,7 +23,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import psycopg
 import structlog
@@ -236,7 +236,7 @@ class _Place:
         try:
             with translated(self.post.dsn):
                 more = self._look() and not stopping.is_set() and self._run_slice()
-        except (PlatformError, psycopg.Error) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this customer's; the hand goes on
             self._fail(error)
             return False
         if self._failures:
@@ -303,11 +303,13 @@ class _Place:
             monotonic=terms.monotonic,
         )
         try:
-            self._runner.run_until_empty()
+            counts = self._runner.run_until_empty()
         finally:
             self._runner = None
         if preparing:
             self._prepare_at_s = now_s + PREPARE_S
+        if not any(asdict(counts).values()):
+            return False  # what there is cannot start yet, such as a suspect whose lane is at its limit
         row = self._listening().execute(Q["queue_has_work"]).fetchone()
         return bool(row and row[0])
 
