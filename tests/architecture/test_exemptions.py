@@ -12,7 +12,7 @@ from tests.architecture.source import ROOT, Source, python_sources
 
 # The agreed numbers. Lower one when an exemption goes; raise one only in the change that argues for it.
 AGREED = {
-    "noqa": 60,
+    "noqa": 61,
     "type: ignore": 15,
     "fmt": 45,
     "TYPE_CHECKING": 6,

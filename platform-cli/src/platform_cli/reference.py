@@ -22,8 +22,7 @@ from platform_core import errors
 from platform_core.audit import Entry
 from platform_core.errors import PlatformError
 from platform_core.inbox.events import Conflict, EventSummary, Refusal
-from platform_core.jobs.contracts import JobView, QueueHealth, RunCounts
-from platform_core.jobs.storage import QueueStorage
+from platform_core.jobs.contracts import JobView, RunCounts
 from platform_core.messaging.outbound import OutboxMessage
 from platform_core.observability.alerts import Alert
 from platform_core.payments import views
@@ -67,10 +66,7 @@ DOCUMENTS: Mapping[str, tuple[str, Fields]] = {
     "inbox conflicts": ("a list of objects", fields_of(Conflict)),
     "inbox list": ("a list of objects", fields_of(EventSummary)),
     "inbox refusals": ("a list of objects", fields_of(Refusal)),
-    "job health": (
-        "one object with `queue` and `storage`",
-        [*fields_of(QueueHealth), *fields_of(QueueStorage)],
-    ),
+    "job health": ("one object", ["queue", "storage"]),
     "job list": ("one object", ["jobs", "health"]),
     "job run": ("one object", fields_of(RunCounts)),
     "job show": ("one object", fields_of(JobView)),

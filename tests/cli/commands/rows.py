@@ -82,7 +82,7 @@ _DECISION = (
     "decision_id claim_id state version second_approver_needed allocations credit messages reminders "
     "decided_by decided_at already outcome"
 )
-_JOB = "id state kind payload key entity attempt max_attempts created_at run_at ended_at cause reason errors"
+_JOB = "id state kind payload key entity lane trace attempt max_attempts created_at run_at ended_at cause reason errors"
 _MESSAGE = (
     "id dedupe_key purpose contact_id values subject_type subject_id obligation_id state form external_id "
     "generation provider_message_id wamid error_code paused_code late_failure attempts queued_at sending_at "
@@ -293,12 +293,17 @@ ROWS: Mapping[str, Row] = {
     ),
     "job list": Row({"kind": "alert.raised"}, "Jobs", "jobs health"),
     "job show": Row({"job": Office.dead_job}, "dead", _JOB),
-    "job health": Row({}, "waiting", "due waiting running suspect dead oldest_due_s leases leases_expired"),
+    "job health": Row({}, "oldest_due_s", "queue storage"),
     "job run": Row(
         {"seconds": "5"},
         "✓",
         "done retried snoozed dead cancelled handed_back lost",
         spoilt=(({"seconds": "0"}, 2, "--seconds"), ({"seconds": "86400"}, 2, "--seconds")),
+    ),
+    "job serve": Row(
+        {"seconds": "1"},
+        "Stopped in order",
+        spoilt=(({"seconds": "-1"}, 2, "--seconds"), ({"hands": "0"}, 2, "--hands")),
     ),
     "job cancel": Row(
         {"entity": lambda office: f"obligation:{office.obligation()[1:]}", "as_": "bruno"},

@@ -21,8 +21,13 @@ COMMANDS = commands()
 CHOOSING = sorted(
     name
     for name, one in COMMANDS.items()
-    if any(parameter.name == "customer" and not parameter.required for parameter in one.params)
+    if any(
+        parameter.name == "customer" and not parameter.required and not getattr(parameter, "multiple", False)
+        for parameter in one.params
+    )
 )
+"""Commands about one customer; one that takes several is about all of them when none is named."""
+
 NAMED_THINGS = {
     "claim": "C",
     "obligation": "O",
