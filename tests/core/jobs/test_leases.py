@@ -13,6 +13,7 @@ import pytest
 
 from platform_core.db import Tx, load_queries
 from platform_core.jobs import queue, settlement
+from platform_core.jobs.connections import Connections
 from platform_core.jobs.contracts import CancelCounts, HandlerSpec, JobContext, NewJob, RunCounts
 from platform_core.jobs.execution import Settled, Settlement
 from platform_core.jobs.lease import Lease, open_lease
@@ -450,6 +451,30 @@ def test_a_runner_whose_connection_is_cut_again_and_again_loses_and_doubles_noth
     assert look(tenant_db, "SELECT count(*), count(DISTINCT job_id) FROM jobs.done") == [(jobs, jobs)]
     assert look(tenant_db, "SELECT count(*) FROM jobs.job") == [(0,)]
     assert (counts.done, counts.lost, counts.dead) == (jobs, 0, 0)
+
+
+def test_a_connection_cut_while_a_lease_is_asked_for_costs_nothing(tenant_db: TenantDatabase) -> None:
+    """The next connection asks again; a run ends only when no connection is to be had."""
+
+    class CutTwice(Connections):
+        """Its first two connections are dead when they are handed over."""
+
+        cuts = 0
+
+        def take(self) -> Tx:
+            """One to PostgreSQL, which may already have hung up."""
+            connection = super().take()
+            if self.cuts < 2:
+                self.cuts += 1
+                look(tenant_db, "SELECT pg_terminate_backend(%s, 5000)", connection.info.backend_pid)
+            return connection
+
+    add(tenant_db, "a")
+    runner = make_runner(
+        tenant_db, {"a": lambda _: Done()}, connections=CutTwice(tenant_db.dsn), preparing=False
+    )
+
+    assert runner.run_until_empty() == RunCounts(done=1)
 
 
 def test_a_job_that_commits_late_is_found_before_the_queue_is_believed_empty(

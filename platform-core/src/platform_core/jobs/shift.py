@@ -150,7 +150,13 @@ class Shift:
 
     def _serve_era(self) -> bool:
         """Work under one lease. True when the queue is empty."""
-        era = self._open_era()
+        try:
+            era = self._open_era()
+        except psycopg.OperationalError as error:
+            if self._connection is None or not self._connection.closed:
+                raise
+            log.warning("lease.abandoned", lease=None, reason=type(error).__name__)
+            return False
         try:
             return self._serve(era)
         except psycopg.OperationalError as error:
