@@ -332,7 +332,8 @@ class Shift:
         """Run a coroutine to its end on this thread's loop; the runner can cancel it from outside."""
         if self._loop is None:
             self._loop = asyncio.Runner()
-        return self._loop.run(_interruptible(running, answer))
+        # Without a context of its own a run would see the trace of the first job that made the loop.
+        return self._loop.run(_interruptible(running, answer), context=contextvars.copy_context())
 
     def _may_start(self, era: Era, row: ClaimedRow) -> bool:
         found = era.connection.execute(Q["job_start"], {"lease": era.lease.id, "job_id": row.id}).fetchone()
