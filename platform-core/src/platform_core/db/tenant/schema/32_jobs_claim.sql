@@ -32,14 +32,28 @@ BEGIN
         END IF;
     END IF;
     IF room > 0 AND (rule.ordered OR rule.lane_max_running IS NOT NULL OR rule.lane_per_s IS NOT NULL) THEN
-        INSERT INTO jobs.lane (kind, lane, tokens, refilled_at)
-        VALUES (lock_lane_room.kind, lock_lane_room.lane, coalesce(rule.lane_burst, 0), moment)
-        ON CONFLICT ON CONSTRAINT lane_pkey DO NOTHING;
         SELECT l.* INTO own FROM jobs.lane AS l
         WHERE l.kind = lock_lane_room.kind AND l.lane = lock_lane_room.lane
         FOR UPDATE SKIP LOCKED;
         IF NOT FOUND THEN
-            RETURN 0;
+            -- An insert would wait for another claim that is making the same row, and two claims that make the same
+            -- rows in another order would deadlock: so the right to make it is asked for without waiting.
+            IF EXISTS (
+                SELECT FROM jobs.lane AS l WHERE l.kind = lock_lane_room.kind AND l.lane = lock_lane_room.lane
+            ) OR NOT pg_try_advisory_xact_lock(
+                hashtextextended('jobs.lane ' || lock_lane_room.kind || ' ' || lock_lane_room.lane, 0)
+            ) THEN
+                RETURN 0;
+            END IF;
+            INSERT INTO jobs.lane (kind, lane, tokens, refilled_at)
+            VALUES (lock_lane_room.kind, lock_lane_room.lane, coalesce(rule.lane_burst, 0), moment)
+            ON CONFLICT ON CONSTRAINT lane_pkey DO NOTHING;
+            SELECT l.* INTO own FROM jobs.lane AS l
+            WHERE l.kind = lock_lane_room.kind AND l.lane = lock_lane_room.lane
+            FOR UPDATE SKIP LOCKED;
+            IF NOT FOUND THEN
+                RETURN 0;
+            END IF;
         END IF;
         IF rule.lane_max_running IS NOT NULL THEN
             room := least(room, rule.lane_max_running - jobs.count_running(lock_lane_room.kind, lock_lane_room.lane));
