@@ -6,6 +6,7 @@ The meetings of claims, beats, burials, cancels and completions of the open line
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -22,8 +23,10 @@ from platform_core.jobs.contracts import (
     RunCounts,
 )
 from platform_core.jobs.execution import Settlement
+from platform_core.jobs.settlement import claim_suspect
 from platform_core.values import Actor, Dead, Done, Outcome
 from tests.support.claims import (
+    Q,
     bury,
     claim_ids,
     declare,
@@ -35,7 +38,7 @@ from tests.support.claims import (
     two,
 )
 from tests.support.databases import TenantDatabase
-from tests.support.queues import add, expire_leases, look, make_runner
+from tests.support.queues import add, change, expire_leases, look, make_runner
 
 OPS = Actor("user", "ops-1", "ops")
 ONE = Limit(max_running=1)
@@ -166,6 +169,40 @@ def test_declaring_rules_and_claiming_do_not_stop_each_other(tenant_db: TenantDa
 
     assert (meanwhile, claimed) == ([free], [laned])
     assert look(tenant_db, "SELECT max_running FROM jobs.rule") == [(2,)]
+
+
+def test_two_claimers_of_suspects_take_different_ones_and_keep_the_lanes_cap(
+    tenant_db: TenantDatabase,
+) -> None:
+    """A suspect is no way around a limit."""
+    declare(tenant_db, a=ruled(lane_limit=ONE))
+    laned = add(tenant_db, "a", "a", lane="l1")
+    (free,) = add(tenant_db, "b")
+    change(tenant_db, "UPDATE jobs.job SET suspect = true")
+    with two(tenant_db) as (one, other):
+        with one.transaction():
+            first = claim_suspect(one, lease_row(one))
+            second = claim_suspect(other, lease_row(other))
+        third = claim_suspect(other, lease_row(other))
+
+    assert [row and row.id for row in (first, second, third)] == [laned[0], free, None]
+
+
+def test_suspects_that_their_lane_holds_back_are_no_work_and_hide_no_other(tenant_db: TenantDatabase) -> None:
+    """Two hundred of them behind a head that waits an hour for its retry."""
+    declare(tenant_db, a=ruled(ordered=True))
+    (head,) = add(tenant_db, "a", lane="l1", run_at=datetime.now(UTC) + timedelta(hours=1))
+    with tenant_db.connect() as tx:
+        queue.enqueue_many(tx, [NewJob("a", {}, lane="l1")] * 200)
+        change(tenant_db, "UPDATE jobs.job SET suspect = true WHERE id > %s", head)
+        barred = tx.execute(Q["queue_has_work"]).fetchone()
+        add(tenant_db, "b")
+        change(tenant_db, "UPDATE jobs.job SET suspect = true WHERE kind = 'b'")
+        waiting = tx.execute(Q["queue_has_work"]).fetchone()
+        counts = make_runner(tenant_db, {"a": ruled(ordered=True), "b": lambda _: Done()}).run_until_empty()
+
+    assert (barred, waiting) == ((False,), (True,))
+    assert counts == RunCounts(done=1)
 
 
 def test_redriving_twice_at_once_revives_one_job(tenant_db: TenantDatabase) -> None:

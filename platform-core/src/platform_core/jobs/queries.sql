@@ -308,16 +308,10 @@ FROM jobs.maintain();
 LISTEN jobs;
 
 -- name: job_suspect_due
--- purpose: Whether any suspect waits to be run alone.
+-- purpose: Whether any suspect could be run alone now, limits and order of its lane considered.
 -- locks: none
 -- replay: reads only
-SELECT EXISTS (
-    SELECT
-    FROM jobs.job
-    WHERE suspect
-        AND lease_id IS NULL
-        AND run_at <= now()
-);
+SELECT jobs.suspect_waits();
 
 -- name: job_get
 -- purpose: One job, wherever it is: live, in history or dead.

@@ -288,6 +288,50 @@ END;
 $$;
 COMMENT ON FUNCTION jobs.claim IS 'Take the next due jobs under a lease and count the attempt.';
 
+-- Suspects are asked for under no lock: what they are told is a hint, and claim_suspect looks again under locks.
+CREATE FUNCTION jobs.lane_admits(kind text, lane text, job_id bigint, moment timestamptz) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+    SELECT NOT EXISTS (
+        SELECT
+        FROM jobs.rule AS r
+        LEFT JOIN jobs.lane AS own ON own.kind = r.kind AND own.lane = lane_admits.lane
+        WHERE r.kind = lane_admits.kind AND (
+            (r.ordered AND EXISTS (
+                SELECT FROM jobs.job AS j
+                WHERE j.kind = lane_admits.kind AND j.lane = lane_admits.lane AND j.lane IS NOT NULL
+                    AND j.id < lane_admits.job_id
+            ))
+            OR (r.max_running IS NOT NULL AND r.max_running <= jobs.count_running(lane_admits.kind, NULL))
+            OR (r.lane_max_running IS NOT NULL
+                AND r.lane_max_running <= jobs.count_running(lane_admits.kind, lane_admits.lane))
+            OR jobs.refilled(r.tokens, r.refilled_at, r.per_s, r.burst, moment) < 1
+            OR jobs.refilled(own.tokens, own.refilled_at, r.lane_per_s, r.lane_burst, moment) < 1
+        )
+    )
+$$;
+COMMENT ON FUNCTION jobs.lane_admits IS 'Whether the limits and the order of its lane let this very job start now.';
+
+-- One that its lane holds back is no work: a worker that looked for it would make room for nothing, again and again.
+CREATE FUNCTION jobs.suspect_waits() RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+AS $$
+    SELECT EXISTS (
+        SELECT
+        FROM jobs.job AS j
+        WHERE j.suspect AND j.run_at <= clock_timestamp() AND j.lease_id IS NULL AND NOT j.cancel
+            AND (j.lane IS NULL OR jobs.lane_admits(j.kind, j.lane, j.id, clock_timestamp()))
+    )
+$$;
+COMMENT ON FUNCTION jobs.suspect_waits IS 'Whether any suspect could be run alone now.';
+
 -- Alone, whatever its lane would allow besides; but not past the limit or the order of its lane.
 CREATE FUNCTION jobs.claim_suspect(lease bigint) RETURNS TABLE (
     id bigint,
@@ -320,19 +364,20 @@ BEGIN
         RETURN;
     END IF;
     FOR candidate IN
-        SELECT j.id, j.kind, j.lane, j.run_at
+        SELECT j.id, j.kind, j.lane
         FROM jobs.job AS j
         WHERE j.suspect AND j.run_at <= moment AND j.lease_id IS NULL AND NOT j.cancel
+            AND (j.lane IS NULL OR jobs.lane_admits(j.kind, j.lane, j.id, moment))
         ORDER BY j.run_at, j.id
         LIMIT 100
-        FOR UPDATE SKIP LOCKED
     LOOP
+        PERFORM FROM jobs.job AS j
+        WHERE j.id = candidate.id AND j.suspect AND j.run_at <= moment AND j.lease_id IS NULL AND NOT j.cancel
+        FOR UPDATE SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND;
         IF candidate.lane IS NOT NULL THEN
             CONTINUE WHEN jobs.lock_lane_room(candidate.kind, candidate.lane, 1, 0, moment) = 0;
-            CONTINUE WHEN EXISTS (SELECT FROM jobs.rule AS r WHERE r.kind = candidate.kind AND r.ordered) AND EXISTS (
-                SELECT FROM jobs.job AS j
-                WHERE j.kind = candidate.kind AND j.lane = candidate.lane AND j.lane IS NOT NULL AND j.id < candidate.id
-            );
+            CONTINUE WHEN NOT jobs.lane_admits(candidate.kind, candidate.lane, candidate.id, moment);
             PERFORM jobs.spend_tokens(candidate.kind, candidate.lane, 1, moment);
             from_lanes := ARRAY[candidate.id];
         END IF;

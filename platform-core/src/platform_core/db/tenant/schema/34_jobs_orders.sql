@@ -109,9 +109,7 @@ BEGIN
             ORDER BY j.run_at, j.id
             LIMIT 1
         ) AS first
-    ) OR EXISTS (
-        SELECT FROM jobs.job AS j WHERE j.suspect AND j.lease_id IS NULL AND j.run_at <= moment
-    ) OR EXISTS (
+    ) OR jobs.suspect_waits() OR EXISTS (
         SELECT FROM jobs.lease AS l WHERE l.expires_at <= moment
     ) OR EXISTS (
         SELECT FROM jobs.list_open_lanes('', '', 1000) AS open WHERE open.ready_in_s = 0

@@ -117,6 +117,7 @@ GRANT EXECUTE ON FUNCTION jobs.declare_rules(
 ) TO api_tenant;
 GRANT EXECUTE ON FUNCTION jobs.list_open_lanes(text, text, integer) TO api_tenant;
 GRANT EXECUTE ON FUNCTION jobs.has_work() TO api_tenant;
+GRANT EXECUTE ON FUNCTION jobs.suspect_waits() TO api_tenant;
 GRANT EXECUTE ON FUNCTION jobs.open_lease(text, double precision) TO api_tenant;
 GRANT EXECUTE ON FUNCTION jobs.beat(bigint, double precision) TO api_tenant;
 GRANT EXECUTE ON FUNCTION jobs.hold(bigint, bigint[]) TO api_tenant;
