@@ -63,8 +63,11 @@ AS $$
     SELECT count(*)::integer
     FROM jobs.lease AS l
     CROSS JOIN LATERAL unnest(l.laned) AS h(id)
-    JOIN jobs.job AS j ON j.id = h.id AND j.lease_id = l.id
-    WHERE j.kind = count_running.kind AND (count_running.lane IS NULL OR j.lane = count_running.lane)
+    CROSS JOIN LATERAL (
+        SELECT j.kind, j.lane FROM jobs.job AS j WHERE j.id = h.id AND j.lease_id = l.id
+        OFFSET 0 -- or the planner starts from the kind, and reads every job that waits in its lanes
+    ) AS held
+    WHERE held.kind = count_running.kind AND (count_running.lane IS NULL OR held.lane = count_running.lane)
 $$;
 COMMENT ON FUNCTION jobs.count_running IS 'How many jobs of a kind, or of one lane of it, run now.';
 
@@ -138,8 +141,10 @@ BEGIN
         lane := here.lane;
         SELECT r.* INTO rule FROM jobs.rule AS r WHERE r.kind = here.kind;
         CONTINUE WHEN NOT jobs.lane_is_open(here.kind, here.lane, coalesce(rule.ordered, false), moment);
-        CONTINUE WHEN rule.max_running <= jobs.count_running(here.kind, NULL);
-        CONTINUE WHEN rule.lane_max_running <= jobs.count_running(here.kind, here.lane);
+        CONTINUE WHEN rule.max_running IS NOT NULL
+            AND rule.max_running <= jobs.count_running(here.kind, NULL);
+        CONTINUE WHEN rule.lane_max_running IS NOT NULL
+            AND rule.lane_max_running <= jobs.count_running(here.kind, here.lane);
         ready_in_s := 0;
         IF rule.per_s IS NOT NULL THEN
             ready_in_s := (1 - jobs.refilled(rule.tokens, rule.refilled_at, rule.per_s, rule.burst, moment)) / rule.per_s;
