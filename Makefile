@@ -56,7 +56,8 @@ fmt: setup ## Format and repair what the linter can
 	@$(PY) -m ruff format .
 
 .PHONY: bench
-bench: setup ## Measure webhook intake, queue drain, import and provisioning
+bench: setup ## Measure the queue beside its peers, webhook intake, import and provisioning
+	@sh .ci/setup bench
 	@$(PY) -m tests.benchmarks $(ARGS)
 
 # The demo's PostgreSQL may live outside the checkout and may be running, so it is asked to go before its programs do.
