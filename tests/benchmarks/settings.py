@@ -51,9 +51,13 @@ class Setting:
 SETTINGS = (
     Setting("ours", "batch", f"at most {BATCH}", "the default; it adapts to the time the jobs take"),
     Setting("ours", "connection", "psycopg, as the customer's login", "as a customer's scripts connect"),
-    Setting("ours", "handler", "synchronous, one after the other", "the only way there is"),
+    Setting("ours", "threads", "2, which divide the batch", "the default"),
+    Setting("ours", "handler", "synchronous", "coroutines are run too, one at a time in each thread"),
     Setting(
         "ours", "per job", "pydantic model, bound logger, context", "what the platform gives every handler"
+    ),
+    Setting(
+        "ours", "traced", "a span a job, written to a file as OTLP/JSON", "as `wmctl job run --spans` does"
     ),
     Setting("ours", "kept after the job", "a row of history, leases, attempts", "it cannot be switched off"),
     Setting("ours", "single enqueue", "one statement in autocommit", "as PgQueuer does it"),

@@ -7,6 +7,7 @@ pass other values.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -80,6 +81,7 @@ class App:
     clock: Clock
     handlers: Mapping[str, HandlerSpec]
     _client: MessagingClient | None = None
+    _opening: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _policy: Policy | None = None
 
     @contextmanager
@@ -106,14 +108,15 @@ class App:
 
     def messaging(self) -> MessagingClient:
         """The provider's client, opened at first use. Raises: ConfigurationError without an account."""
-        if self._client is None:
-            if self.connector_config is None:
-                raise ConfigurationError(
-                    f"{self.tenant} has no {self.connector.name} account here",
-                    next_step=f"Set the resource f/{self.tenant}/{self.connector.name}.",
-                )
-            self._client = self.connector.open_client(self.connector_config)
-        return self._client
+        with self._opening:
+            if self._client is None:
+                if self.connector_config is None:
+                    raise ConfigurationError(
+                        f"{self.tenant} has no {self.connector.name} account here",
+                        next_step=f"Set the resource f/{self.tenant}/{self.connector.name}.",
+                    )
+                self._client = self.connector.open_client(self.connector_config)
+            return self._client
 
     def run_jobs(
         self,
@@ -144,7 +147,7 @@ class App:
         return Runner(
             self.dsn,
             self.handlers,
-            self._context,
+            self.build_context,
             deadline_s=seconds,
             lease_s=lease_s,
             wait=wait,
@@ -154,9 +157,10 @@ class App:
     def post(self) -> Post:
         """This customer's queue as one of many that a process serves in rounds."""
         get_logger("jobs")
-        return Post(self.tenant, self.dsn, self.handlers, self._context)
+        return Post(self.tenant, self.dsn, self.handlers, self.build_context)
 
-    def _context(self, job: Job, tx: OpenTx, cancelled: Callable[[], bool]) -> JobContext:
+    def build_context(self, job: Job, tx: OpenTx, cancelled: Callable[[], bool], /) -> JobContext:
+        """What a handler of this customer may use."""
         return JobContext(
             job=job,
             clock=self.clock,

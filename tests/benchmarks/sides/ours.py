@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from platform_core.app import App, open_app, recheck
+from platform_core.app import open_app
 from platform_core.db import Tx, open_connection
-from platform_core.jobs.contracts import HandlerSpec, Job, JobContext, NewJob, OpenTx
+from platform_core.jobs.contracts import HandlerSpec, JobContext, NewJob
 from platform_core.jobs.queue import enqueue, enqueue_many
 from platform_core.jobs.runner import Runner
 from platform_core.observability import logs
+from platform_core.observability.otlp import SpanFile
 from platform_core.values import Done, SystemClock
 from tests.benchmarks.payload import KIND, PAYLOAD, Payload, Ran
 from tests.benchmarks.settings import BATCH
@@ -59,20 +62,21 @@ def open_queue(dsn: str) -> Iterator[Enqueuer]:
 def drain(dsn: str, ran: Ran) -> None:
     """Until the queue is empty."""
     logs.configure("benchmark")
-    _runner(dsn, ran, wait=False, lease_s=LEASE_S).run_until_empty()
+    with TemporaryDirectory() as folder, SpanFile(Path(folder) / "spans", tenant="benchmark") as spans:
+        _runner(dsn, ran, spans, wait=False, lease_s=LEASE_S).run_until_empty()
 
 
 def listen(dsn: str, ran: Ran, lease_s: float = LEASE_S) -> None:
     """Until `ran` ends the process."""
     logs.configure("benchmark")
-    _runner(dsn, ran, wait=True, lease_s=lease_s).run_until_empty()
+    with TemporaryDirectory() as folder, SpanFile(Path(folder) / "spans", tenant="benchmark") as spans:
+        _runner(dsn, ran, spans, wait=True, lease_s=lease_s).run_until_empty()
 
 
-def _runner(dsn: str, ran: Ran, *, wait: bool, lease_s: float) -> Runner:
+def _runner(dsn: str, ran: Ran, spans: SpanFile, *, wait: bool, lease_s: float) -> Runner:
     app = open_app("benchmark", dsn, connector=CONNECTOR)
 
     def handle(context: JobContext) -> Done:
-        # The span of a job belongs here if the runner does not open one itself.
         Payload.model_validate(context.job.payload)
         ran(context.job.id)
         return Done()
@@ -80,28 +84,10 @@ def _runner(dsn: str, ran: Ran, *, wait: bool, lease_s: float) -> Runner:
     return Runner(
         dsn,
         {KIND: HandlerSpec(handle)},
-        _contexts_of(app),
+        app.build_context,
         deadline_s=DEADLINE_S,
         lease_s=lease_s,
         max_batch=BATCH,
         wait=wait,
+        record_spans=spans.record,
     )
-
-
-def _contexts_of(app: App) -> Callable[[Job, OpenTx, Callable[[], bool]], JobContext]:
-    """What the app gives its runner, field by field."""
-
-    def build(job: Job, tx: OpenTx, cancelled: Callable[[], bool], /) -> JobContext:
-        return JobContext(
-            job=job,
-            clock=app.clock,
-            tx=tx,
-            policy=app.policy,
-            messaging=app.messaging,
-            connector=app.connector,
-            cancelled=cancelled,
-            recheck=recheck,
-            log=logs.get_logger("job").bind(tenant=app.tenant, job_id=f"J{job.id}", kind=job.kind),
-        )
-
-    return build

@@ -82,7 +82,10 @@ _DECISION = (
     "decision_id claim_id state version second_approver_needed allocations credit messages reminders "
     "decided_by decided_at already outcome"
 )
-_JOB = "id state kind payload key entity lane trace attempt max_attempts created_at run_at ended_at cause reason errors"
+_JOB = (
+    "id state kind payload key entity lane trace attempt max_attempts created_at run_at ended_at cause reason "
+    "errors"
+)
 _MESSAGE = (
     "id dedupe_key purpose contact_id values subject_type subject_id obligation_id state form external_id "
     "generation provider_message_id wamid error_code paused_code late_failure attempts queued_at sending_at "

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
+from functools import cache
 from typing import NamedTuple
 from uuid import UUID
 
@@ -52,7 +53,7 @@ class Span(NamedTuple):
     @property
     def trace_id(self) -> str:
         """32 hexadecimal digits."""
-        return (self.inherited or root_trace(self.origin, self.job_id)).hex
+        return self.inherited.hex if self.inherited else f"{_head(self.origin)}{self.job_id:016x}"
 
     @property
     def span_id(self) -> str:
@@ -65,10 +66,14 @@ RecordSpans = Callable[[Sequence[Span]], None]
 """Takes the spans of a batch once it is committed. What it raises ends the run: it must not fail."""
 
 
+@cache
+def _head(origin: str) -> str:
+    return hashlib.blake2b(origin.encode(), digest_size=_ROOT_BYTES).hexdigest()
+
+
 def root_trace(origin: str, job_id: int) -> UUID:
     """The trace that a job begins. `origin` is its database's name: job numbers repeat between customers."""
-    head = hashlib.blake2b(origin.encode(), digest_size=_ROOT_BYTES).hexdigest()
-    return UUID(hex=f"{head}{job_id:016x}")
+    return UUID(hex=f"{_head(origin)}{job_id:016x}")
 
 
 def current_trace() -> UUID | None:

@@ -25,7 +25,12 @@ class SpanFile:
 
     def __init__(self, path: Path, *, tenant: str) -> None:
         """Raises: UnreadableFile when it cannot be written."""
-        self._tenant = tenant
+        facts = {"service.name": "platform-jobs", "tenant": tenant}
+        attributes = [{"key": name, "value": {"stringValue": value}} for name, value in facts.items()]
+        self._before = (
+            f'{{"resourceSpans":[{{"resource":{json.dumps({"attributes": attributes})},'
+            '"scopeSpans":[{"scope":{"name":"platform_core.jobs"},"spans":['
+        )
         try:
             self._file = path.open("a", encoding="utf-8")
         except OSError as error:
@@ -36,10 +41,7 @@ class SpanFile:
 
     def record(self, spans: Sequence[Span]) -> None:
         """Write the spans of one batch."""
-        resource = {"attributes": [_fact("service.name", "platform-jobs"), _fact("tenant", self._tenant)]}
-        scope = {"scope": {"name": "platform_core.jobs"}, "spans": [_shape(span) for span in spans]}
-        line = {"resourceSpans": [{"resource": resource, "scopeSpans": [scope]}]}
-        self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
+        self._file.write(f"{self._before}{','.join(map(_shape, spans))}]}}]}}]}}\n")
         self._file.flush()
 
     def __enter__(self) -> Self:
@@ -53,23 +55,16 @@ class SpanFile:
         self._file.close()
 
 
-def _shape(span: Span) -> dict[str, object]:
-    return {
-        "traceId": span.trace_id,
-        "spanId": span.span_id,
-        "name": span.kind,
-        "kind": _INTERNAL,
-        "startTimeUnixNano": str(span.began_ns),
-        "endTimeUnixNano": str(span.began_ns + span.duration_ns),
-        "attributes": [
-            _fact("job.id", f"J{span.job_id}"),
-            _fact("job.attempt", str(span.attempt)),
-            _fact("job.outcome", span.outcome),
-            _fact("job.waited_ms", f"{span.waited_s * 1000:.3f}"),
-        ],
-        "status": {"code": _ERROR if span.outcome in _FAILED else _OK},
-    }
-
-
-def _fact(name: str, value: str) -> dict[str, object]:
-    return {"key": name, "value": {"stringValue": value}}
+def _shape(span: Span) -> str:
+    # Written by hand, because a runner at full speed makes tens of thousands a second; nothing in it needs
+    # escaping: kinds and outcomes are lower-case words by a rule of the schema.
+    status = _ERROR if span.outcome in _FAILED else _OK
+    return (
+        f'{{"traceId":"{span.trace_id}","spanId":"{span.span_id}","name":"{span.kind}","kind":{_INTERNAL},'
+        f'"startTimeUnixNano":"{span.began_ns}","endTimeUnixNano":"{span.began_ns + span.duration_ns}",'
+        f'"attributes":[{{"key":"job.id","value":{{"stringValue":"J{span.job_id}"}}}},'
+        f'{{"key":"job.attempt","value":{{"intValue":"{span.attempt}"}}}},'
+        f'{{"key":"job.outcome","value":{{"stringValue":"{span.outcome}"}}}},'
+        f'{{"key":"job.waited_s","value":{{"doubleValue":{span.waited_s:.6f}}}}}],'
+        f'"status":{{"code":{status}}}}}'
+    )
