@@ -33,7 +33,7 @@ from platform_core.jobs.runner import Runner
 from platform_core.jobs.tracing import RecordSpans
 from platform_core.messaging import inbound, outbound
 from platform_core.observability import alerts
-from platform_core.observability.logs import get_logger
+from platform_core.observability.logs import get_logger, get_logger_later
 from platform_core.payments import claims, receipts, reminders
 from platform_core.tenancy import members
 from platform_core.tenancy.policy import Policy, current_policy
@@ -161,16 +161,19 @@ class App:
 
     def build_context(self, job: Job, tx: OpenTx, cancelled: Callable[[], bool], /) -> JobContext:
         """What a handler of this customer may use."""
+        # By position: this is made for every job, and names would cost half of it.
         return JobContext(
-            job=job,
-            clock=self.clock,
-            tx=tx,
-            policy=self.policy,
-            messaging=self.messaging,
-            connector=self.connector,
-            cancelled=cancelled,
-            recheck=recheck,
-            log=get_logger("job", tenant=self.tenant, job_id=f"J{job.id}", kind=job.kind),
+            job,
+            self.clock,
+            tx,
+            self.policy,
+            self.messaging,
+            self.connector,
+            recheck,
+            cancelled,
+            get_logger_later(
+                lambda: get_logger("job", tenant=self.tenant, job_id=f"J{job.id}", kind=job.kind)
+            ),
         )
 
     def close(self) -> None:

@@ -83,8 +83,8 @@ _DECISION = (
     "decided_by decided_at already outcome"
 )
 _JOB = (
-    "id state kind payload key entity lane trace attempt max_attempts created_at run_at ended_at cause reason "
-    "errors"
+    "id state kind payload key entity lane trace attempt max_attempts created_at run_at ended_at cause "
+    "reason errors"
 )
 _MESSAGE = (
     "id dedupe_key purpose contact_id values subject_type subject_id obligation_id state form external_id "

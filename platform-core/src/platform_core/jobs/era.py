@@ -12,7 +12,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import psycopg
 import structlog
@@ -57,11 +56,12 @@ class Terms:
 
 @dataclass(slots=True)
 class Running:
-    """The job whose handler runs now. `interrupt` cancels it where it is a coroutine."""
+    """A job whose handler runs, or ran. `interrupt` cancels it where it is a coroutine."""
 
     row: ClaimedRow
     spec: HandlerSpec
     started_s: float
+    ended_s: float = 0.0
     overdue: bool = False
     interrupt: Callable[[], object] | None = None
 
@@ -78,14 +78,6 @@ class Running:
         return judge(Retry(self.out_of_time), job)
 
 
-class Ran(NamedTuple):
-    """One run of a handler, in monotonic seconds."""
-
-    row: ClaimedRow
-    began_s: float
-    ended_s: float
-
-
 @dataclass(slots=True)
 class Era:
     """What one lease holds.
@@ -99,7 +91,7 @@ class Era:
     lease: Lease
     rest: deque[ClaimedRow] = field(default_factory=deque)
     results: list[Settlement] = field(default_factory=list)
-    ran: list[Ran] = field(default_factory=list)
+    ran: list[Running] = field(default_factory=list)
     barred: set[Lane] = field(default_factory=set)
     running: Running | None = None
     revoked: bool = False
@@ -159,8 +151,8 @@ class Tally:
         with self._lock:
             self.counts.update(outcomes)
 
-    def _span(self, run: Ran, settled: Mapping[int, str]) -> Span:
-        row, began = run.row, run.began_s + self._terms.epoch_s
+    def _span(self, run: Running, settled: Mapping[int, str]) -> Span:
+        row, began = run.row, run.started_s + self._terms.epoch_s
         return Span(
             self._terms.origin,
             row.id,
@@ -168,7 +160,7 @@ class Tally:
             row.attempt,
             row.trace,
             int(began * 1e9),
-            int((run.ended_s - run.began_s) * 1e9),
+            int((run.ended_s - run.started_s) * 1e9),
             max(0.0, began - row.run_at.timestamp()),
             settled.get(row.id, "lost"),
         )

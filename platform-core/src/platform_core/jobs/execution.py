@@ -1,12 +1,12 @@
 """One job's run: from a claimed row to what becomes of it. Nothing here touches the queue's tables.
 
-claimed row -> admit (may it run at all?) -> perform (the handler's answer) -> judge (what becomes of it)
+claimed row -> admit (may it run at all?) -> its handler -> judge (what becomes of the answer)
 """
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple, assert_never
 from uuid import UUID
@@ -15,13 +15,12 @@ import psycopg
 from pydantic_core import from_json
 
 from platform_core.errors import PlatformError, RateLimited
-from platform_core.jobs.contracts import DeadCause, HandlerSpec, Job, JobContext
+from platform_core.jobs.contracts import DeadCause, HandlerSpec, Job
 from platform_core.values import Cancelled, Dead, Done, Outcome, Retry, Snooze
 
 MAX_TEXT = 2000
 MAX_DELAY_S = 10 * 366 * 86400.0  # a later date is a mistake, and must not make a completion fail
 OUTCOMES = (Done, Retry, Snooze, Dead, Cancelled)
-PLAINLY_DONE = Done()
 _CAUSES_SHOWN = 3
 
 Settled = Literal["done", "cancelled", "retried", "snoozed", "dead", "handed_back"]
@@ -81,26 +80,6 @@ def admit(row: ClaimedRow, handlers: Mapping[str, HandlerSpec]) -> tuple[Job, Ha
     return job, spec
 
 
-def perform(
-    spec: HandlerSpec, context: JobContext, wait_for: Callable[[Awaitable[Outcome]], object]
-) -> object:
-    """Call the handler. Its exceptions become outcomes here; what it returns is judged next.
-
-    A coroutine function's answer is handed to `wait_for`, which runs it to its end.
-    """
-    try:
-        return _call(spec, context, wait_for)
-    except BaseException as error:  # noqa: BLE001 - a handler that calls sys.exit fails like any other
-        return outcome_of(error)
-
-
-def _call(spec: HandlerSpec, context: JobContext, wait_for: Callable[[Awaitable[Outcome]], object]) -> object:
-    answer: object = spec.function(context)  # whatever it is: a handler may be wrong
-    if isinstance(answer, OUTCOMES):
-        return answer
-    return wait_for(answer) if isinstance(answer, Awaitable) else answer
-
-
 def outcome_of(error: BaseException) -> Outcome:
     """What an exception out of a handler means."""
     match error:
@@ -116,7 +95,7 @@ def outcome_of(error: BaseException) -> Outcome:
 
 def judge(answer: object, job: Job) -> Settlement:
     """What an answer makes of a job. One outside the vocabulary is a programming error: a person looks."""
-    if answer == PLAINLY_DONE:
+    if type(answer) is Done and not answer.note:  # nearly always
         return Settlement(job.id, "done")
     if isinstance(answer, OUTCOMES):
         return _judge_outcome(answer, job)

@@ -38,7 +38,7 @@ from platform_core.jobs import rules
 from platform_core.jobs.backoff import Backoff
 from platform_core.jobs.connections import Connections
 from platform_core.jobs.contracts import BuildContext, HandlerSpec, RunCounts
-from platform_core.jobs.era import Ran, Running, Tally, Terms, end_era
+from platform_core.jobs.era import Running, Tally, Terms, end_era
 from platform_core.jobs.execution import Settlement, admit
 from platform_core.jobs.shift import Shift
 from platform_core.jobs.solo import Solo
@@ -213,7 +213,8 @@ class Runner:
         settlement = admitted if isinstance(admitted, Settlement) else stuck.interrupted(admitted[0])
         log.error("job.given_up", job=stuck.row.id, kind=stuck.row.kind)
         shift.eras[-1].results.append(settlement)
-        shift.eras[-1].ran.append(Ran(stuck.row, stuck.started_s, self._terms.monotonic()))
+        stuck.ended_s = self._terms.monotonic()
+        shift.eras[-1].ran.append(stuck)
         connection: Tx | None = None
 
         def connected() -> Tx:

@@ -18,7 +18,6 @@ from platform_core.jobs.execution import ClaimedRow, Settlement
 Q = load_queries(__file__)
 
 ENDED = ("done", "cancelled")
-PLAINLY_DONE = Settlement(0, "done")[1:]
 IN_OPEN_LINE = attrgetter("priority", "run_at", "id")
 
 LEVELS = 3
@@ -70,7 +69,7 @@ def exchange(
     """
     facts = reach_facts(lease_id, batch, reach)
     try:
-        if all(settlement == (settlement.job_id, *PLAINLY_DONE) for settlement in settlements):
+        if all(settlement.outcome == "done" and not settlement.text for settlement in settlements):
             return _exchange_done(connection, settlements, facts, reach)
         with connection.transaction():
             lease = _hold(connection, lease_id, settlements)

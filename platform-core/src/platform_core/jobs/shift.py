@@ -19,14 +19,14 @@ import structlog
 from platform_core.db.connect import Tx
 from platform_core.db.queries import load_queries
 from platform_core.jobs.contracts import Job
-from platform_core.jobs.era import Era, Ran, Running, Tally, Terms, end_era, settle
-from platform_core.jobs.execution import ClaimedRow, Settlement, admit, judge, outcome_of, perform
+from platform_core.jobs.era import Era, Running, Tally, Terms, end_era, settle
+from platform_core.jobs.execution import OUTCOMES, ClaimedRow, Settlement, admit, judge, outcome_of
 from platform_core.jobs.lease import open_lease
 from platform_core.jobs.lookout import Lookout
 from platform_core.jobs.pace import Pace
 from platform_core.jobs.settlement import Exchange, claim_suspect
 from platform_core.jobs.solo import Solo
-from platform_core.jobs.tracing import CURRENT, Trace
+from platform_core.jobs.tracing import CURRENT, Here
 from platform_core.values import Dead, Done, Outcome
 
 Q = load_queries(__file__)
@@ -73,6 +73,7 @@ class Shift:
         self._connection = connection
         self._pace = Pace(terms.max_batch)
         self._lookout = Lookout()
+        self._here = Here(terms.origin)
         self._loop: asyncio.Runner | None = None
         self._floor_drop_s = 0.0
         self._next_tick_s = 0.0
@@ -122,6 +123,7 @@ class Shift:
         return self._given_up or self._ending(now_s)
 
     def _work(self) -> None:
+        CURRENT.set(self._here)
         try:
             self._solo.enter(self)
             while not self._over():
@@ -305,25 +307,28 @@ class Shift:
             return False, now_s
         running = era.running = Running(row, spec, now_s)
         settlement = self._perform(era, running, job)
-        ended_s = self._terms.monotonic()  # read once a job: at full speed the clock is not free
+        ended_s = running.ended_s = self._terms.monotonic()  # once a job: at full speed the clock is not free
         with era.lock:
             if not era.revoked:
                 era.results.append(settlement)
-                era.ran.append(Ran(row, now_s, ended_s))
+                era.ran.append(running)
                 era.running = None
         if spec.ordered and settlement.outcome not in ENDED and row.lane is not None:
             era.barred.add((row.kind, row.lane))
         return delicate, ended_s
 
     def _perform(self, era: Era, running: Running, job: Job) -> Settlement:
-        token = CURRENT.set(Trace(self._terms.origin, job.id, job.trace))
+        """Call the handler. What it raises becomes an outcome; one that calls sys.exit fails like others."""
+        here = self._here
+        here.job_id, here.inherited = job.id, job.trace
         try:
             context = self._terms.build_context(job, era.tx, era.cancelled)
-            answer = perform(running.spec, context, lambda found: self._wait_for(running, found))
-        except Exception as error:  # noqa: BLE001 - a context that cannot be built fails this job, not its batch
+            answer: object = running.spec.function(context)
+            if not isinstance(answer, OUTCOMES) and isinstance(answer, Awaitable):
+                answer = self._wait_for(running, answer)
+        except BaseException as error:  # noqa: BLE001 - nor does a context that cannot be built fail its batch
             answer = outcome_of(error)
-        finally:
-            CURRENT.reset(token)
+        here.job_id = 0
         if running.overdue and not isinstance(answer, Done | Dead):
             return running.interrupted(job)
         return judge(answer, job)
@@ -332,7 +337,6 @@ class Shift:
         """Run a coroutine to its end on this thread's loop; the runner can cancel it from outside."""
         if self._loop is None:
             self._loop = asyncio.Runner()
-        # Without a context of its own a run would see the trace of the first job that made the loop.
         return self._loop.run(_interruptible(running, answer), context=contextvars.copy_context())
 
     def _may_start(self, era: Era, row: ClaimedRow) -> bool:

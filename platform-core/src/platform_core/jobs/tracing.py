@@ -18,23 +18,21 @@ from typing import NamedTuple
 from uuid import UUID
 
 _ROOT_BYTES = 8
-_SPAN_BYTES = 8
+_JOB_BITS, _ATTEMPT_BITS = 2**48 - 1, 2**16 - 1
 
-CURRENT: ContextVar[Trace | None] = ContextVar("trace", default=None)
-"""The trace of the job whose handler runs here."""
+CURRENT: ContextVar[Here | None] = ContextVar("here", default=None)
+"""The thread of a runner that this code runs in, when it does."""
 
 
-class Trace(NamedTuple):
-    """What a running job belongs to; the id is made when somebody asks."""
+class Here:
+    """What a thread of a runner runs now. One object a thread, changed for every job of it."""
 
-    origin: str
-    job_id: int
-    inherited: UUID | None
+    __slots__ = ("inherited", "job_id", "origin")
 
-    @property
-    def id(self) -> UUID:
-        """The trace's identifier: the inherited one, or that of a trace this job begins."""
-        return self.inherited or root_trace(self.origin, self.job_id)
+    def __init__(self, origin: str) -> None:
+        self.origin = origin
+        self.job_id = 0
+        self.inherited: UUID | None = None
 
 
 class Span(NamedTuple):
@@ -57,9 +55,8 @@ class Span(NamedTuple):
 
     @property
     def span_id(self) -> str:
-        """16 hexadecimal digits, the same for the same attempt of the same job."""
-        mark = f"{self.origin}/{self.job_id}/{self.attempt}".encode()
-        return hashlib.blake2b(mark, digest_size=_SPAN_BYTES).hexdigest()
+        """16 hexadecimal digits: the job and the attempt, which are one run within a trace."""
+        return f"{self.job_id & _JOB_BITS:012x}{self.attempt & _ATTEMPT_BITS:04x}"
 
 
 RecordSpans = Callable[[Sequence[Span]], None]
@@ -78,5 +75,7 @@ def root_trace(origin: str, job_id: int) -> UUID:
 
 def current_trace() -> UUID | None:
     """The trace of the job that runs in this context; None outside a job."""
-    trace = CURRENT.get()
-    return trace.id if trace else None
+    here = CURRENT.get()
+    if here is None or not here.job_id:
+        return None
+    return here.inherited or root_trace(here.origin, here.job_id)

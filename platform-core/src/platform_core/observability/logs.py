@@ -13,7 +13,7 @@ import logging
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from types import MappingProxyType, TracebackType
@@ -34,15 +34,29 @@ _DISTRIBUTION = "platform-core"
 
 
 def get_logger(name: str = "platform", **facts: object) -> FilteringBoundLogger:
-    """A logger of that name, with facts on each of its lines. Sets logging up with defaults when nobody did.
-
-    It costs next to nothing until its first line, so whoever may log something can be given one.
-    """
+    """A logger of that name, with facts on each of its lines. Sets logging up when nobody did."""
     import structlog  # noqa: PLC0415 - see the module
 
     if not structlog.is_configured():
         configure("platform", own_process=False)
     return cast("FilteringBoundLogger", structlog.get_logger(name, **facts))
+
+
+def get_logger_later(make: Callable[[], FilteringBoundLogger]) -> FilteringBoundLogger:
+    """A logger that is made when its first line is written: for those who are given one and rarely use it."""
+    return cast("FilteringBoundLogger", _Later(make))
+
+
+class _Later:
+    """Stands for a logger until somebody asks it for anything."""
+
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable[[], FilteringBoundLogger]) -> None:
+        self._make = make
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._make(), name)
 
 
 def configure(

@@ -231,6 +231,41 @@ COMMENT ON FUNCTION jobs.pick_from_open_line IS 'Lock the next due jobs that sta
 
 -- Lanes first, because what is limited by a rate should start soon after its token was taken; but no more than half of
 -- a batch, so that lanes and the open line do not wait for each other.
+CREATE FUNCTION jobs.pick(
+    lease bigint,
+    batch integer,
+    lowest_first boolean,
+    floor_ats timestamptz[],
+    floor_ids bigint[],
+    lane_kinds text[],
+    lanes text[]
+) RETURNS bigint[]
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+DECLARE
+    moment CONSTANT timestamptz := clock_timestamp(); -- a variable bounds the index scan; the function would not
+    most CONSTANT integer := least(greatest(batch, 0), 2000);
+    from_lanes bigint[] := '{}';
+    picked bigint[];
+BEGIN
+    PERFORM FROM jobs.lease AS l WHERE l.id = lease AND l.expires_at > moment FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN '{}';
+    END IF;
+    IF lanes <> '{}' THEN
+        from_lanes := jobs.pick_from_lanes(lane_kinds, lanes, (most + 1) / 2, moment);
+    END IF;
+    picked := from_lanes || jobs.pick_from_open_line(
+        most - cardinality(from_lanes), lowest_first, floor_ats, floor_ids, moment
+    );
+    UPDATE jobs.lease AS l SET holding = picked, laned = from_lanes, started = '{}' WHERE l.id = lease;
+    RETURN picked;
+END;
+$$;
+COMMENT ON FUNCTION jobs.pick IS 'Lock the jobs a lease takes next, and write them on it.';
+
 CREATE FUNCTION jobs.claim(
     lease bigint,
     batch integer,
@@ -257,27 +292,10 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET enable_bitmapscan = off
-SET enable_sort = off
-SET enable_hashjoin = off
-SET enable_mergejoin = off
 AS $$
 DECLARE
-    moment CONSTANT timestamptz := clock_timestamp(); -- a variable bounds the index scan; the function would not
-    most CONSTANT integer := least(greatest(batch, 0), 2000);
-    from_lanes bigint[] := '{}';
-    picked bigint[];
+    picked CONSTANT bigint[] := jobs.pick(lease, batch, lowest_first, floor_ats, floor_ids, lane_kinds, lanes);
 BEGIN
-    PERFORM FROM jobs.lease AS l WHERE l.id = lease AND l.expires_at > moment FOR UPDATE;
-    IF NOT FOUND THEN
-        RETURN;
-    END IF;
-    IF lanes <> '{}' THEN
-        from_lanes := jobs.pick_from_lanes(lane_kinds, lanes, (most + 1) / 2, moment);
-    END IF;
-    picked := from_lanes || jobs.pick_from_open_line(
-        most - cardinality(from_lanes), lowest_first, floor_ats, floor_ids, moment
-    );
-    UPDATE jobs.lease AS l SET holding = picked, laned = from_lanes, started = '{}' WHERE l.id = lease;
     RETURN QUERY
     UPDATE jobs.job AS j
     SET lease_id = lease, attempt = j.attempt + 1

@@ -268,6 +268,7 @@ AS $$
 DECLARE
     moment timestamptz;
     kept integer;
+    picked bigint[];
 BEGIN
     lease_state := jobs.hold(lease, '{}');
     IF done <> '{}' THEN
@@ -292,9 +293,13 @@ BEGIN
     END IF;
     RETURN NEXT;
     IF batch > 0 AND lease_state = 'valid' THEN
-        RETURN QUERY
-        SELECT NULL::text, NULL::bigint[], c.*
-        FROM jobs.claim(lease, batch, lowest_first, floor_ats, floor_ids, lane_kinds, lanes) AS c;
+        picked := jobs.pick(lease, batch, lowest_first, floor_ats, floor_ids, lane_kinds, lanes);
+        RETURN QUERY -- as in jobs.claim: through that function each row would be kept twice before it is sent
+        UPDATE jobs.job AS j
+        SET lease_id = lease, attempt = j.attempt + 1
+        WHERE j.id = ANY (picked)
+        RETURNING NULL::text, NULL::bigint[], j.id, j.kind::text, j.payload::text, j.entity, j.lane, j.trace, j.attempt,
+            j.max_attempts, j.priority, j.suspect, j.crashed, j.run_at;
     END IF;
 END;
 $$;
