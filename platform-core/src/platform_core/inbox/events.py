@@ -148,10 +148,10 @@ def receive(tx: Tx, delivery: Delivery) -> Receipt:
         {
             "source": delivery.source,
             "endpoint": delivery.endpoint,
-            "event_id": _event_id(delivery),
-            "event_type": _event_type(delivery),
+            "event_id": storable_event_id(delivery),
+            "event_type": storable_event_type(delivery),
             "body": delivery.body,
-            "headers": Jsonb(_kept_headers(delivery.headers)),
+            "headers": Jsonb(kept_headers(delivery)),
             "signed_at": delivery.signed_at,
             "stale": delivery.stale,
         },
@@ -162,22 +162,25 @@ def receive(tx: Tx, delivery: Delivery) -> Receipt:
     return Receipt(outcome=outcome, event_id=event, job_id=job)
 
 
-def _event_id(delivery: Delivery) -> str:
+def storable_event_id(delivery: Delivery) -> str:
+    """The provider's id where PostgreSQL can keep it, else the hash of the bytes."""
     if 1 <= len(delivery.event_id) <= _MAX_EVENT_ID_CHARS and is_storable(delivery.event_id):
         return delivery.event_id
     return f"sha256:{hashlib.sha256(delivery.body).hexdigest()}"
 
 
-def _event_type(delivery: Delivery) -> str:
+def storable_event_type(delivery: Delivery) -> str:
+    """The provider's type where PostgreSQL can keep it, else UNREADABLE."""
     if 1 <= len(delivery.event_type) <= _MAX_EVENT_TYPE_CHARS and is_storable(delivery.event_type):
         return delivery.event_type
     return UNREADABLE
 
 
-def _kept_headers(headers: Sequence[tuple[str, str]]) -> dict[str, str]:
+def kept_headers(delivery: Delivery) -> dict[str, str]:
+    """The two headers that say something about the body, bounded."""
     return {
         name.lower(): storable(value[:_MAX_HEADER_CHARS])
-        for name, value in headers
+        for name, value in delivery.headers
         if name.lower() in _KEPT_HEADERS
     }
 

@@ -11,15 +11,22 @@ never the message, a header or whatever a stranger made Windmill put there.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from http import HTTPStatus
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from platform_core.connectors import Authentic, Connector, Rejected, load_connector
-from platform_core.db.connect import Tx, open_connection, translated
+from platform_core.connectors import Connector, Rejection, load_connector
+from platform_core.db.connect import open_connection, translated
 from platform_core.errors import ConfigurationError, PlatformError
-from platform_core.inbox.events import Delivery, count_refusal, receive
+from platform_core.inbox.events import count_refusal, receive
+from platform_core.inbox.judging import (
+    REFUSED,
+    Headers,
+    Said,
+    facts_of_failure,
+    judge,
+    said_of_failure,
+    said_of_receipt,
+)
 from platform_core.values import SystemClock
 from platform_core.windmill.resources import database_dsn, get_resource
 
@@ -28,10 +35,6 @@ if TYPE_CHECKING:  # structlog costs what only a failure pays
 
 Answer = dict[str, object]
 """An HTTP response as Windmill reads it: `windmill_status_code` and `result`."""
-
-Headers = Sequence[tuple[str, str]]
-
-_MEDIA_TYPE = re.compile(r"[a-z]{1,20}/[a-z.+-]{1,40}(; ?charset=[a-z0-9-]{1,20})?", re.ASCII | re.IGNORECASE)
 
 
 def receive_signed(*, customer: str, source: str, endpoint: str, event: object) -> Answer:
@@ -42,28 +45,29 @@ def receive_signed(*, customer: str, source: str, endpoint: str, event: object) 
     Idempotent: unique by (source, endpoint, event id).
     """
     try:
-        return _receive(customer, source, endpoint, event)
-    except PlatformError as error:
-        _logger().error("webhook.not_stored", **_facts(customer, endpoint, error))
-        return _answer(error.http_status, error=error.code)
+        said = _receive(customer, source, endpoint, event)
     except Exception as error:  # noqa: BLE001 - whatever it is, the provider is asked to send it again
         _logger().error("webhook.not_stored", **_facts(customer, endpoint, error))
-        return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, error="internal")
+        said = said_of_failure(error)
+    return {"windmill_status_code": int(said[0]), "result": said[1]}
 
 
-def _receive(customer: str, source: str, endpoint: str, event: object) -> Answer:
+def _receive(customer: str, source: str, endpoint: str, event: object) -> Said:
     headers, body = _read(event)
     connector = load_connector(source)
     secrets = _secrets(connector, customer, endpoint)
-    verdict = connector.verify(headers, body, secrets=secrets, now=SystemClock().now())
-    match verdict:
-        case Rejected(reason=reason):
-            _count(customer, source, endpoint, reason.value)
-            return _answer(HTTPStatus.UNAUTHORIZED, outcome="refused")
-        case Authentic():
-            dsn = database_dsn(get_resource(f"f/{customer}/database"))
-            with open_connection(dsn, application=f"{source}_{endpoint}") as connection, translated(dsn):
-                return _store(connection, connector, endpoint, headers, body, verdict)
+    found = judge(connector, endpoint, headers, body, secrets=secrets, now=SystemClock().now())
+    if isinstance(found, Rejection):
+        _count(customer, source, endpoint, found.value)
+        return REFUSED
+    dsn = database_dsn(get_resource(f"f/{customer}/database"))
+    with (
+        open_connection(dsn, application=f"{source}_{endpoint}") as connection,
+        translated(dsn),
+        connection.transaction(),
+    ):
+        receipt = receive(connection, found)
+    return said_of_receipt(receipt.outcome, receipt.event_id)
 
 
 def _read(event: object) -> tuple[Headers, bytes]:
@@ -99,37 +103,6 @@ def _count(customer: str, source: str, endpoint: str, reason: str) -> None:
         _logger().error("webhook.refusal_not_counted", **_facts(customer, endpoint, error))
 
 
-def _store(
-    connection: Tx, connector: Connector, endpoint: str, headers: Headers, body: bytes, verdict: Authentic
-) -> Answer:
-    delivery = Delivery(
-        source=connector.name,
-        endpoint=endpoint,
-        event_id=verdict.event_id,
-        event_type=verdict.event_type,
-        body=body,
-        headers=_unreplaceable(headers),
-        signed_at=verdict.signed_at,
-        stale=verdict.stale,
-    )
-    with connection.transaction():
-        receipt = receive(connection, delivery)
-    return _answer(HTTPStatus.OK, outcome=receipt.outcome, event=f"E{receipt.event_id}")
-
-
-def _unreplaceable(headers: Headers) -> Headers:
-    """The headers that are worth keeping. No signature covers them, and Windmill puts secrets there too."""
-    return [
-        (name, value)
-        for name, value in headers
-        if name.lower() == "content-type" and _MEDIA_TYPE.fullmatch(value)
-    ]
-
-
-def _answer(status: int, **result: object) -> Answer:
-    return {"windmill_status_code": int(status), "result": result}
-
-
 def _logger() -> FilteringBoundLogger:
     from platform_core.observability.logs import get_logger  # noqa: PLC0415 - only a failure pays for structlog
 
@@ -137,7 +110,4 @@ def _logger() -> FilteringBoundLogger:
 
 
 def _facts(customer: str, endpoint: str, error: Exception) -> dict[str, object]:
-    about = {"tenant": customer, "endpoint": endpoint, "exc_info": error}
-    if isinstance(error, PlatformError):
-        return {**about, "code": error.code, "message": error.one_line()}
-    return {**about, "code": "internal", "message": type(error).__name__}
+    return {"tenant": customer, "endpoint": endpoint, "exc_info": error, **facts_of_failure(error)}
