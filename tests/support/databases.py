@@ -16,7 +16,8 @@ from platform_cli.local.postgres import Cluster
 from platform_core.db import Tx, open_connection
 from platform_core.db.migrate import SCHEMA_FILES, Kind, SchemaSource
 from platform_core.tenancy.cluster import prepare_cluster
-from platform_core.tenancy.provision import LoginLimits, SecretStore, provision
+from platform_core.tenancy.logins import SecretStore
+from platform_core.tenancy.provision import LoginLimits, provision
 from platform_core.tenancy.registry import control_dsn
 
 # Tests of concurrency hold more sessions than a customer may; tests of limits provision with the defaults.

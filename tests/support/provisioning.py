@@ -9,7 +9,8 @@ from pathlib import Path
 from platform_cli.local.secret_store import FileSecretStore
 from platform_core.db.migrate import SchemaSource, apply
 from platform_core.tenancy.cluster import prepare_cluster
-from platform_core.tenancy.provision import Provisioned, SecretStore, provision
+from platform_core.tenancy.logins import SecretStore
+from platform_core.tenancy.provision import Provisioned, provision
 
 
 class DyingStore:

@@ -20,6 +20,7 @@ from platform_core.db.lockdown import STATEMENTS as LOCKDOWN
 from platform_core.db.lockdown import lockdown
 from platform_core.db.migrate import PACKAGED, Phase, Progress, SchemaSource
 from platform_core.errors import SchemaDrift
+from platform_core.tenancy.door import let_door_in
 from platform_core.tenancy.registry import (
     CONTROL_DATABASE,
     Tenant,
@@ -93,6 +94,8 @@ def migrate_tenant(
     lockdown(dsn)
     version = migrate.status(dsn, "tenant", source=source).version
     with open_control(admin_dsn, application="migrate") as control, control.transaction():
+        if tenant.state == "active":
+            let_door_in(control, tenant.database_name)
         control.execute(Q["tenant_set_version"], {"tenant_id": tenant.id, "schema_version": version})
     return applied
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from platform_core.db import Tx, load_queries
+from platform_core.tenancy import door
 from platform_core.tenancy.provision import DEFAULT_LIMITS, LoginLimits, login_settings
 
 Q = load_queries(__file__)
@@ -26,6 +27,8 @@ class DriftKind(StrEnum):
     MEMBERSHIPS = "memberships"
     SETTINGS = "settings"
     DATABASES = "databases"
+    DOOR_SHUT_OUT = "door_shut_out"
+    DOOR_LET_IN = "door_let_in"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,30 @@ def find_drift(control: Tx, limits: LoginLimits = DEFAULT_LIMITS) -> tuple[Drift
     found = list(opened)
     for row in control.execute(Q["login_drift_list"]).fetchall():
         found += _of_login(_Login(*row), wanted, limits.connections)
-    return tuple(found)
+    return (*found, *_of_door(control))
+
+
+def _of_door(control: Tx) -> list[Drift]:
+    """The door's login, once it was made, and the databases that do not let it in as they should."""
+    found = []
+    row = control.execute(Q["door_login_find"], {"login": door.LOGIN}).fetchone()
+    if row is not None and row[0]:
+        _, powerful, connections, member_of, settings = row
+        wanted = {
+            f"{name}={value}" for name, value in door.door_settings(control.info.server_version).items()
+        }
+        checks = {
+            DriftKind.LOGIN_POWERFUL: (powerful, "an attribute beyond LOGIN"),
+            DriftKind.CONNECTION_LIMIT: (connections != door.CONNECTIONS, f"{connections}"),
+            DriftKind.MEMBERSHIPS: (member_of != [door.GROUP], ", ".join(member_of)),
+            DriftKind.SETTINGS: (set(settings) != wanted, ", ".join(sorted(set(settings) ^ wanted))[:300]),
+        }
+        found += [Drift(kind, door.LOGIN, detail) for kind, (wrong, detail) in checks.items() if wrong]
+    for name, active, privileges in control.execute(Q["door_drift_list"], {"login": door.LOGIN}).fetchall():
+        lacking = active and f"{door.GROUP}:CONNECT" not in privileges
+        kind = DriftKind.DOOR_SHUT_OUT if lacking else DriftKind.DOOR_LET_IN
+        found.append(Drift(kind, name, ", ".join(privileges)))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from platform_core import audit
 from platform_core.db import Tx, load_queries
 from platform_core.db.connect import translated
 from platform_core.errors import StateConflict
+from platform_core.tenancy.door import keep_door_out, let_door_in
 from platform_core.tenancy.registry import Tenant, TenantState, get_tenant, open_control
 from platform_core.values import Actor
 
@@ -74,4 +75,8 @@ def _move(tx: Tx, tenant: Tenant, move: Move, *, actor: Actor, reason: str) -> N
             sql.Identifier(tenant.database_name), sql.Literal(end == "active")
         )
     )
+    if end == "active":
+        let_door_in(tx, tenant.database_name)
+    else:
+        keep_door_out(tx, tenant.database_name)
     audit.record(tx, _WORDS[move], actor, ("tenant", tenant.slug), detail={"reason": reason})

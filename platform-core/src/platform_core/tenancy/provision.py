@@ -10,7 +10,6 @@ from __future__ import annotations
 import secrets
 import zoneinfo
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from psycopg import sql
 
@@ -20,27 +19,14 @@ from platform_core.db.connect import translated
 from platform_core.db.migrate import PACKAGED, SchemaSource
 from platform_core.errors import IdempotencyConflict, InvalidInput, StateConflict
 from platform_core.tenancy.cluster import TEMPLATE, create_database, require_template
+from platform_core.tenancy.door import let_door_in
+from platform_core.tenancy.logins import SecretStore, password_kept, session_settings, set_login
 from platform_core.tenancy.registry import Tenant, control_dsn, dsn_for, get_tenant, one_at_a_time
 from platform_core.values import CURRENCY_EXPONENTS, Actor, TenantSlug, parse_tenant_slug
 
-PASSWORD_BYTES = 24
 MAX_DISPLAY_NAME = 200
-_INHERIT_OPTIONS_SINCE = 160000
-_TRANSACTION_TIMEOUT_SINCE = 170000
 PROVISIONER = Actor("system", "provision")
 Q = load_queries(__file__)
-
-
-class SecretStore(Protocol):
-    """Where secrets are kept: files, or the customer's variables in Windmill."""
-
-    def get(self, name: str) -> str | None:
-        """The secret of that name, or None when there is none."""
-        ...
-
-    def put(self, name: str, value: str) -> None:
-        """Keep it. When this returns the secret survives a crash."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +41,6 @@ class LoginLimits:
     temp_files_mb: int = 256
     statement_s: int = 30
     lock_s: int = 5
-    idle_in_transaction_s: int = 60
     idle_session_s: int = 3600
     transaction_s: int = 300
 
@@ -106,7 +91,7 @@ def provision(  # noqa: PLR0913 - six say who the customer is; limits and source
     ):
         require_template(control, source)
         tenant = _reserve(control, wanted)
-        password = _password(secrets, tenant.slug)
+        password = password_kept(secrets, password_name(tenant.slug))
         _give_login(control, tenant, password, limits)
         create_database(control, tenant.database_name, template=TEMPLATE)
         version = _say_whose(dsn_for(admin_dsn, dbname=tenant.database_name), tenant)
@@ -182,70 +167,32 @@ def _reserve(control: Tx, wanted: _Wanted) -> Tenant:
     return tenant
 
 
-def _password(store: SecretStore, slug: TenantSlug) -> str:
-    """The password an earlier run chose, or a new one that is kept before anything uses it."""
-    name = password_name(slug)
-    kept = store.get(name)
-    if kept:
-        return kept
-    password = secrets.token_urlsafe(PASSWORD_BYTES)
-    store.put(name, password)
-    return password
-
-
 def _give_login(control: Tx, tenant: Tenant, password: str, limits: LoginLimits) -> None:
-    """Make the login or bring it back to what it should be, in one transaction with its fingerprint.
-
-    PostgreSQL gets a SCRAM verifier, so the password is in no server log.
-    """
-    login = sql.Identifier(tenant.login)
-    verifier = control.pgconn.encrypt_password(password.encode(), tenant.login.encode(), b"scram-sha-256")
+    """Make the login or bring it back to what it should be, in one transaction with its fingerprint."""
     with control.transaction():
-        row = control.execute(Q["role_exists"], {"login": tenant.login}).fetchone()
-        if row is None or not row[0]:
-            control.execute(sql.SQL("CREATE ROLE {}").format(login))
-        for (foreign,) in control.execute(Q["role_foreign_memberships"], {"login": tenant.login}).fetchall():
-            control.execute(sql.SQL("REVOKE {} FROM {} CASCADE").format(sql.Identifier(foreign), login))
-        control.execute(_login_statements(control.info.server_version, login, verifier.decode(), limits))
-        control.execute(
-            Q["tenant_login_record"],
-            {"login": tenant.login, "tenant_id": tenant.id, "verifier": verifier.decode()},
+        verifier = set_login(
+            control,
+            tenant.login,
+            group="api_tenant",
+            password=password,
+            connections=limits.connections,
+            settings=login_settings(control.info.server_version, limits),
         )
-
-
-def _login_statements(
-    server_version: int, login: sql.Identifier, verifier: str, limits: LoginLimits
-) -> sql.Composed:
-    options = " WITH INHERIT TRUE, SET FALSE" if server_version >= _INHERIT_OPTIONS_SINCE else ""
-    statements = [
-        sql.SQL(
-            "ALTER ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE INHERIT NOREPLICATION NOBYPASSRLS"
-            " CONNECTION LIMIT {} VALID UNTIL 'infinity' PASSWORD {}"
-        ).format(login, sql.Literal(limits.connections), sql.Literal(verifier)),
-        sql.SQL("GRANT api_tenant TO {}" + options).format(login),
-        sql.SQL("ALTER ROLE {} RESET ALL").format(login),
-    ]
-    statements += [
-        sql.SQL("ALTER ROLE {} SET {} = {}").format(login, sql.Identifier(name), sql.Literal(value))
-        for name, value in login_settings(server_version, limits).items()
-    ]
-    return sql.SQL("; ").join(statements)
+        control.execute(
+            Q["tenant_login_record"], {"login": tenant.login, "tenant_id": tenant.id, "verifier": verifier}
+        )
 
 
 def login_settings(server_version: int, limits: LoginLimits = DEFAULT_LIMITS) -> dict[str, str]:
     """The settings a customer's session starts with; only `temp_file_limit` cannot be raised by it."""
-    settings = {
-        "statement_timeout": f"{limits.statement_s}s",
-        "lock_timeout": f"{limits.lock_s}s",
-        "idle_in_transaction_session_timeout": f"{limits.idle_in_transaction_s}s",
-        "idle_session_timeout": f"{limits.idle_session_s}s",
-        "temp_file_limit": f"{limits.temp_files_mb}MB",
-        "client_connection_check_interval": "5s",
-        "search_path": "pg_catalog",
-    }
-    if server_version >= _TRANSACTION_TIMEOUT_SINCE:
-        settings["transaction_timeout"] = f"{limits.transaction_s}s"
-    return settings
+    return session_settings(
+        server_version,
+        statement_s=limits.statement_s,
+        lock_s=limits.lock_s,
+        idle_session_s=limits.idle_session_s,
+        transaction_s=limits.transaction_s,
+        temp_mb=limits.temp_files_mb,
+    )
 
 
 def _say_whose(dsn: str, tenant: Tenant) -> str:
@@ -274,6 +221,7 @@ def _open(control: Tx, tenant: Tenant, version: str) -> bool:
                 sql.Identifier(tenant.database_name), sql.Identifier(tenant.login)
             )
         )
+        let_door_in(control, tenant.database_name)
         control.execute(Q["tenant_set_version"], {"tenant_id": tenant.id, "schema_version": version})
         moved = control.execute(Q["tenant_activate"], {"tenant_id": tenant.id}).fetchone() is not None
         if moved:

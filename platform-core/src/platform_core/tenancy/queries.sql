@@ -132,7 +132,7 @@ SET
 SELECT EXISTS (SELECT FROM pg_catalog.pg_roles AS role WHERE role.rolname = %(login)s);
 
 -- name: role_foreign_memberships
--- purpose: The roles a customer's login is a member of and should not be.
+-- purpose: The roles a login is a member of beside the one group it should be in.
 -- run as: platform
 -- locks: none
 -- replay: reads only
@@ -140,7 +140,7 @@ SELECT granted.rolname
 FROM pg_catalog.pg_auth_members AS membership
 INNER JOIN pg_catalog.pg_roles AS granted ON granted.oid = membership.roleid
 INNER JOIN pg_catalog.pg_roles AS member ON member.oid = membership.member
-WHERE member.rolname = %(login)s AND granted.rolname <> 'api_tenant'
+WHERE member.rolname = %(login)s AND granted.rolname <> %(group)s
 ORDER BY granted.rolname
 LIMIT 1000;
 
@@ -229,7 +229,8 @@ ORDER BY activity.pid
 LIMIT 1000;
 
 -- name: statement_end_long
--- purpose: Cancel statements of customers' logins that run too long; end the session when a cancel did not help.
+-- purpose: Cancel statements of customers' logins and the door's that run too long; end the session when a cancel
+--          did not help.
 -- run as: platform
 -- locks: none
 -- replay: nothing left to end
@@ -245,7 +246,7 @@ SELECT
     END AS signalled
 FROM pg_catalog.pg_stat_activity AS activity
 INNER JOIN pg_catalog.pg_auth_members AS membership ON membership.member = activity.usesysid
-INNER JOIN pg_catalog.pg_roles AS grp ON grp.oid = membership.roleid AND grp.rolname = 'api_tenant'
+INNER JOIN pg_catalog.pg_roles AS grp ON grp.oid = membership.roleid AND grp.rolname IN ('api_tenant', 'api_ingest')
 CROSS JOIN LATERAL (
     SELECT extract(EPOCH FROM clock_timestamp() - activity.query_start)::float8 AS running_s
 ) AS late
@@ -254,7 +255,8 @@ ORDER BY activity.pid
 LIMIT 1000;
 
 -- name: transaction_end_idle
--- purpose: End sessions of customers' logins that hold a transaction open and idle, or open for too long.
+-- purpose: End sessions of customers' logins and the door's that hold a transaction open and idle, or open for
+--          too long.
 -- run as: platform
 -- locks: none
 -- replay: nothing left to end
@@ -267,7 +269,7 @@ SELECT
     pg_terminate_backend(activity.pid) AS signalled
 FROM pg_catalog.pg_stat_activity AS activity
 INNER JOIN pg_catalog.pg_auth_members AS membership ON membership.member = activity.usesysid
-INNER JOIN pg_catalog.pg_roles AS grp ON grp.oid = membership.roleid AND grp.rolname = 'api_tenant'
+INNER JOIN pg_catalog.pg_roles AS grp ON grp.oid = membership.roleid AND grp.rolname IN ('api_tenant', 'api_ingest')
 CROSS JOIN LATERAL (
     SELECT
         CASE
@@ -394,4 +396,58 @@ LEFT JOIN control.tenant_login AS known ON known.login = tenant.login
 LEFT JOIN pg_catalog.pg_authid AS role ON role.rolname = tenant.login
 WHERE tenant.state IN ('active', 'suspended')
 ORDER BY tenant.slug
+LIMIT 10000;
+
+-- name: door_login_find
+-- purpose: What the door's login is now: whether it exists, has an attribute too many, and its groups.
+-- run as: platform
+-- locks: none
+-- replay: reads only
+SELECT
+    role.rolname IS NOT NULL AS present,
+    coalesce(
+        role.rolsuper OR role.rolcreatedb OR role.rolcreaterole OR role.rolreplication OR role.rolbypassrls, false
+    ) AS powerful,
+    coalesce(role.rolconnlimit, 0) AS connections,
+    ARRAY(
+        SELECT granted.rolname::text
+        FROM pg_catalog.pg_auth_members AS membership
+        INNER JOIN pg_catalog.pg_roles AS granted ON granted.oid = membership.roleid
+        WHERE membership.member = role.oid
+        ORDER BY granted.rolname
+    ) AS member_of,
+    ARRAY(
+        SELECT unnest(setting.setconfig)
+        FROM pg_catalog.pg_db_role_setting AS setting
+        WHERE setting.setrole = role.oid
+        ORDER BY 1
+    ) AS settings
+FROM (VALUES (%(login)s::text)) AS wanted (login)
+LEFT JOIN pg_catalog.pg_roles AS role ON role.rolname = wanted.login;
+
+-- name: door_drift_list
+-- purpose: Databases where the door may not connect and should, or has anything and should not; with what it has.
+-- run as: platform
+-- locks: none
+-- replay: reads only
+SELECT
+    held.datname,
+    held.active,
+    held.privileges
+FROM (
+    SELECT
+        database.datname::text AS datname,
+        coalesce(tenant.state = 'active', false) AS active,
+        ARRAY(
+            SELECT grantee.rolname || ':' || acl.privilege_type
+            FROM aclexplode(database.datacl) AS acl
+            INNER JOIN pg_catalog.pg_roles AS grantee ON grantee.oid = acl.grantee
+            WHERE grantee.rolname IN ('api_ingest', %(login)s)
+            ORDER BY 1
+        ) AS privileges
+    FROM pg_catalog.pg_database AS database
+    LEFT JOIN control.tenant AS tenant ON tenant.database_name = database.datname
+) AS held
+WHERE held.privileges <> CASE WHEN held.active THEN ARRAY['api_ingest:CONNECT'] ELSE ARRAY[]::text[] END
+ORDER BY held.datname
 LIMIT 10000;

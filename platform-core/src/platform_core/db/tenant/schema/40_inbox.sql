@@ -203,6 +203,169 @@ BEGIN
 END
 $$;
 
+-- Store many authentic deliveries, their jobs and the refusals counted meanwhile: one statement, one commit. Each
+-- delivery has the outcome inbox.receive would have given it in the order of the arrays, also when two of them are
+-- the same event. `outcomes` and `events` are parallel to the arrays. `awake` says that a runner's lease is alive,
+-- `due` that a job waits for one now; both are answered for empty arrays too.
+-- Rows are inserted in the order of their keys, so that two doors with the same deliveries wait and do not deadlock.
+CREATE FUNCTION inbox.receive_many(
+    sources           text[],
+    endpoints         text[],
+    event_ids         text[],
+    event_types       text[],
+    bodies            bytea[],
+    headers           jsonb[],
+    signed_ats        timestamptz[],
+    stales            boolean[],
+    refused_sources   text[],
+    refused_endpoints text[],
+    refused_reasons   text[],
+    refused_counts    bigint[]
+) RETURNS TABLE (outcomes text[], events bigint[], awake boolean, due boolean)
+    LANGUAGE plpgsql
+    SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    fresh bigint[];
+    again record;
+BEGIN
+    receive_many.outcomes := '{}';
+    receive_many.events := '{}';
+    IF cardinality(receive_many.sources) > 0 THEN
+        fresh := ARRAY(
+            SELECT nextval('inbox.event_id_seq') FROM generate_series(1, cardinality(receive_many.sources))
+        );
+        WITH given AS (
+            SELECT DISTINCT ON (g.source, g.endpoint, g.event_id)
+                g.id, g.source, g.endpoint, g.event_id, g.event_type, g.body, g.headers, g.signed_at, g.stale
+            FROM unnest(
+                fresh, receive_many.sources, receive_many.endpoints, receive_many.event_ids,
+                receive_many.event_types, receive_many.bodies, receive_many.headers, receive_many.signed_ats,
+                receive_many.stales
+            ) WITH ORDINALITY AS g(
+                id, source, endpoint, event_id, event_type, body, headers, signed_at, stale, position
+            )
+            ORDER BY g.source, g.endpoint, g.event_id, g.position
+        ), kept AS (
+            INSERT INTO inbox.event AS e (
+                id, source, endpoint, event_id, event_type, body, body_sha256, headers, signed_at, stale, state
+            )
+            OVERRIDING SYSTEM VALUE
+            SELECT
+                g.id, g.source, g.endpoint, g.event_id, g.event_type, g.body, sha256(g.body), g.headers,
+                g.signed_at, g.stale, CASE WHEN g.stale THEN 'held' ELSE 'received' END
+            FROM given AS g
+            ON CONFLICT ON CONSTRAINT event_once DO NOTHING
+            RETURNING e.id
+        )
+        SELECT
+            array_agg(CASE WHEN k.id IS NULL THEN NULL WHEN f.stale THEN 'held' ELSE 'stored' END ORDER BY f.position),
+            array_agg(k.id ORDER BY f.position)
+        INTO receive_many.outcomes, receive_many.events
+        FROM unnest(fresh, receive_many.stales) WITH ORDINALITY AS f(id, stale, position)
+        LEFT JOIN kept AS k ON k.id = f.id;
+
+        PERFORM inbox.start_many(ARRAY(
+            SELECT r.event
+            FROM unnest(receive_many.events, receive_many.outcomes) WITH ORDINALITY AS r(event, outcome, position)
+            WHERE r.outcome = 'stored'
+            ORDER BY r.position
+        ));
+        PERFORM inbox.raise_alert('inbox.unreadable', 'P2', r.event, '{}')
+        FROM unnest(receive_many.events, receive_many.event_types) AS r(event, event_type)
+        WHERE r.event IS NOT NULL AND r.event_type = 'unreadable';
+        PERFORM inbox.raise_alert('inbox.held', 'P2', r.event, jsonb_build_object('signed_at', r.signed_at))
+        FROM unnest(receive_many.events, receive_many.outcomes, receive_many.signed_ats) AS r(event, outcome, signed_at)
+        WHERE r.outcome = 'held';
+
+        -- What is known already is judged one by one, and only after all that is new has its row: a second delivery
+        -- of an event of this very call is a second delivery.
+        FOR again IN
+            SELECT r.position
+            FROM unnest(
+                receive_many.outcomes, receive_many.sources, receive_many.endpoints, receive_many.event_ids
+            ) WITH ORDINALITY AS r(outcome, source, endpoint, event_id, position)
+            WHERE r.outcome IS NULL
+            ORDER BY r.source, r.endpoint, r.event_id, r.position
+        LOOP
+            SELECT r.outcome, r.event
+            INTO receive_many.outcomes[again.position], receive_many.events[again.position]
+            FROM inbox.receive(
+                receive_many.sources[again.position], receive_many.endpoints[again.position],
+                receive_many.event_ids[again.position], receive_many.event_types[again.position],
+                receive_many.bodies[again.position], receive_many.headers[again.position],
+                receive_many.signed_ats[again.position], receive_many.stales[again.position]
+            ) AS r;
+        END LOOP;
+    END IF;
+
+    IF cardinality(receive_many.refused_sources) > 0 THEN
+        INSERT INTO inbox.refusal AS r (hour, source, endpoint, reason, count)
+        SELECT date_trunc('hour', now(), 'UTC'), c.source, c.endpoint, c.reason, sum(c.count)
+        FROM unnest(
+            receive_many.refused_sources, receive_many.refused_endpoints, receive_many.refused_reasons,
+            receive_many.refused_counts
+        ) AS c(source, endpoint, reason, count)
+        GROUP BY c.source, c.endpoint, c.reason
+        ORDER BY c.source, c.endpoint, c.reason
+        ON CONFLICT ON CONSTRAINT refusal_pkey DO UPDATE SET count = r.count + excluded.count;
+    END IF;
+
+    SELECT p.awake, p.due INTO receive_many.awake, receive_many.due FROM inbox.pulse() AS p;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION inbox.receive_many IS
+    'The always-on door: as inbox.receive, for many deliveries in one commit. All that the door''s login may call.';
+
+-- The jobs of new events, in the order given. Internal: no login may call it.
+CREATE FUNCTION inbox.start_many(events bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    many CONSTANT integer := cardinality(start_many.events);
+BEGIN
+    IF many = 0 THEN
+        RETURN;
+    END IF;
+    PERFORM FROM jobs.enqueue_many(
+        array_fill('inbox.received'::text, ARRAY[many]),
+        ARRAY(SELECT jsonb_build_object('event', e.id) FROM unnest(start_many.events) WITH ORDINALITY AS e(id, n) ORDER BY e.n),
+        ARRAY(SELECT 'event:' || e.id FROM unnest(start_many.events) WITH ORDINALITY AS e(id, n) ORDER BY e.n),
+        array_fill(NULL::text, ARRAY[many]),
+        array_fill(NULL::timestamptz, ARRAY[many]),
+        array_fill(NULL::integer, ARRAY[many])
+    );
+END
+$$;
+
+-- Whether a runner is alive, and whether a job waits for one. Internal. The planner's switches are those of the
+-- queue: with old statistics it would walk the table.
+CREATE FUNCTION inbox.pulse() RETURNS TABLE (awake boolean, due boolean)
+    LANGUAGE sql
+    SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    SET enable_bitmapscan = off
+    SET enable_sort = off
+AS $$
+    SELECT
+        EXISTS (SELECT FROM jobs.lease AS l WHERE l.expires_at > clock_timestamp()),
+        EXISTS (
+            SELECT FROM (
+                SELECT j.lease_id
+                FROM jobs.job AS j
+                WHERE j.run_at <= (SELECT clock_timestamp()) AND j.lease_id IS NULL
+                ORDER BY j.run_at, j.id
+                LIMIT 1
+            ) AS first
+        )
+$$;
+
 -- Count one refused delivery in its hour.
 CREATE FUNCTION inbox.count_refusal(source text, endpoint text, reason text) RETURNS void
     LANGUAGE plpgsql
@@ -220,7 +383,12 @@ END
 $$;
 
 REVOKE EXECUTE ON FUNCTION inbox.receive(text, text, text, text, bytea, jsonb, timestamptz, boolean) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION inbox.receive_many(
+    text[], text[], text[], text[], bytea[], jsonb[], timestamptz[], boolean[], text[], text[], text[], bigint[]
+) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION inbox.start(bigint) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION inbox.start_many(bigint[]) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION inbox.pulse() FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION inbox.raise_alert(text, text, bigint, jsonb) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION inbox.count_refusal(text, text, text) FROM PUBLIC;
 
@@ -235,3 +403,9 @@ GRANT SELECT (id, event, body, body_sha256, signed_at, received_at, last_receive
 GRANT SELECT (hour, source, endpoint, reason, count) ON inbox.refusal TO api_tenant;
 GRANT EXECUTE ON FUNCTION inbox.receive(text, text, text, text, bytea, jsonb, timestamptz, boolean) TO api_tenant;
 GRANT EXECUTE ON FUNCTION inbox.count_refusal(text, text, text) TO api_tenant;
+
+-- The login of the always-on door: this function and nothing else, here or anywhere.
+GRANT USAGE ON SCHEMA inbox TO api_ingest;
+GRANT EXECUTE ON FUNCTION inbox.receive_many(
+    text[], text[], text[], text[], bytea[], jsonb[], timestamptz[], boolean[], text[], text[], text[], bigint[]
+) TO api_ingest;
