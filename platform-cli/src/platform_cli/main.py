@@ -15,7 +15,20 @@ from typer.exceptions import TyperException
 from platform_cli import render
 from platform_core.errors import InvalidInput, PlatformError, StorageFull, UnreadableFile
 
-NOUNS = ("tenant", "policy", "obligation", "claim", "inbox", "outbox", "job", "alert", "audit", "db", "demo")
+NOUNS = (
+    "tenant",
+    "policy",
+    "obligation",
+    "claim",
+    "inbox",
+    "outbox",
+    "job",
+    "alert",
+    "audit",
+    "db",
+    "ingest",
+    "demo",
+)
 """Each is a module of `platform_cli.commands`; its `app` is a group of commands, or the command itself."""
 
 USAGE = 2

@@ -22,6 +22,7 @@ from platform_core import errors
 from platform_core.audit import Entry
 from platform_core.errors import PlatformError
 from platform_core.inbox.events import Conflict, EventSummary, Refusal
+from platform_core.ingest.checking import Checked
 from platform_core.jobs.contracts import JobView, RunCounts
 from platform_core.messaging.outbound import OutboxMessage
 from platform_core.observability.alerts import Alert
@@ -66,6 +67,7 @@ DOCUMENTS: Mapping[str, tuple[str, Fields]] = {
     "inbox conflicts": ("a list of objects", fields_of(Conflict)),
     "inbox list": ("a list of objects", fields_of(EventSummary)),
     "inbox refusals": ("a list of objects", fields_of(Refusal)),
+    "ingest check": ("a list of objects", fields_of(Checked)),
     "job health": ("one object", ["queue", "storage"]),
     "job list": ("one object", ["jobs", "health"]),
     "job run": ("one object", fields_of(RunCounts)),

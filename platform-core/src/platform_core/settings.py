@@ -93,12 +93,19 @@ class Settings:
 
     `database_url` administers the cluster; absent, the embedded PostgreSQL is used. `log_key` keys the
     pseudonyms in logs; absent, each process has its own and lines of two processes cannot be matched.
+    `ingest_*` is the always-on door's: its folder of files, the password of its login (absent, it is
+    taken from this installation's secrets), and the Windmill whose runners it wakes (absent, only cron does).
     """
 
     database_url: Secret | None = None
     state_dir: Path | None = None
     log_level: str = "INFO"
     log_key: Secret | None = None
+    ingest_folder: Path | None = None
+    ingest_database_password: Secret | None = None
+    ingest_windmill_url: str | None = None
+    ingest_windmill_workspace: str | None = None
+    ingest_windmill_token: Secret | None = None
 
 
 VARIABLES = tuple(PREFIX + field.name.upper() for field in fields(Settings))
@@ -116,6 +123,11 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         state_dir=_folder(found, "PLATFORM_STATE_DIR"),
         log_level=_log_level(found, "PLATFORM_LOG_LEVEL"),
         log_key=_secret(found, "PLATFORM_LOG_KEY"),
+        ingest_folder=_folder(found, "PLATFORM_INGEST_FOLDER"),
+        ingest_database_password=_secret(found, "PLATFORM_INGEST_DATABASE_PASSWORD"),
+        ingest_windmill_url=_address(found, "PLATFORM_INGEST_WINDMILL_URL"),
+        ingest_windmill_workspace=_workspace(found, "PLATFORM_INGEST_WINDMILL_WORKSPACE"),
+        ingest_windmill_token=_secret(found, "PLATFORM_INGEST_WINDMILL_TOKEN"),
     )
 
 
@@ -202,6 +214,33 @@ def _folder(environment: Mapping[str, str], name: str) -> Path | None:
     if path.exists() and not path.is_dir():
         raise ConfigurationError(f"{name} names {path}, which is not a folder", next_step="Choose a folder.")
     return path.absolute()
+
+
+def _address(environment: Mapping[str, str], name: str) -> str | None:
+    if name not in environment:
+        return None
+    value = environment[name].strip()
+    try:
+        parts = urlsplit(value)
+        fits = parts.scheme in ("http", "https") and parts.hostname and not (parts.username or parts.query)
+        _ = parts.port  # raises when it is no number
+    except ValueError:
+        fits = False
+    if not fits or _PLACEHOLDER.search(value):
+        raise ConfigurationError(
+            f"{name} is not an address",
+            next_step="Use one such as http://windmill:8000, without a login in it.",
+        )
+    return value
+
+
+def _workspace(environment: Mapping[str, str], name: str) -> str | None:
+    if name not in environment:
+        return None
+    value = environment[name]
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,50}", value):
+        raise ConfigurationError(f"{name} is not the name of a workspace", next_step="Use one such as prod.")
+    return value
 
 
 def _log_level(environment: Mapping[str, str], name: str) -> str:

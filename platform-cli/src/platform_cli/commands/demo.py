@@ -14,6 +14,7 @@ from platform_cli.local.stage import set_stage
 from platform_cli.site import STATE_FOLDER, find_root
 from platform_core.errors import Refused
 from platform_core.tenancy.cluster import prepare_cluster
+from platform_core.tenancy.door import prepare_door
 from platform_core.tenancy.provision import Provisioned, provision
 
 CUSTOMER = "einstein_kids"
@@ -33,10 +34,11 @@ def demo() -> None:
         tell.scene("A machine with nothing on it")
         store = FileSecretStore(state / "secrets")
         prepare_cluster(cluster.admin_dsn, progress=tell.waiting)
+        prepare_door(cluster.admin_dsn, store)
         tell.line("operator", "starts PostgreSQL and prepares it for customers", "ready")
         customer = _provision(tell, cluster.admin_dsn, store, CUSTOMER, "Einstein Kids")
         neighbour = _provision(tell, cluster.admin_dsn, store, NEIGHBOUR, "Colegio Vecino")
-        with set_stage(root / "customers", CUSTOMER, customer.dsn) as stage:
+        with set_stage(root / "customers", CUSTOMER, customer.dsn, door_folder=state / "ingest") as stage:
             Day(stage, tell, root).play()
             tell.waiting("asking PostgreSQL what is true now")
             found = checks.check_customer(stage, ENDING)

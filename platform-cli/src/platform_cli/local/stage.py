@@ -7,7 +7,7 @@ its own. The demo, the journeys and the chaos tests all play on it.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from platform_cli.local.windmill.runtime import JobStarted, Runtime, Trigger
 from platform_cli.local.windmill.server import serving
 from platform_cli.local.ycloud_standin import YCloudStandIn
 from platform_core.app import App, open_app
+from platform_core.ingest.files import DatabaseFile, set_endpoint
 from platform_core.tenancy.policy import Policy, load_policy, store_policy
 from platform_core.values import Actor
 
@@ -62,7 +63,7 @@ class Stage:
 
 
 @contextmanager
-def set_stage(
+def set_stage(  # noqa: PLR0913 - each one is a choice of the caller, and most are by keyword
     customers: Path,
     customer: str,
     dsn: str,
@@ -70,9 +71,11 @@ def set_stage(
     owner: str = "ana",
     mode: Mode = "warm",
     on_start: Callable[[JobStarted], None] | None = None,
+    door_folder: Path | None = None,
 ) -> Iterator[Stage]:
     """Bring a provisioned customer to work: policy in force, routes served, YCloud pointed at them.
 
+    With `door_folder` the always-on door finds the customer and its secrets there, then and afterwards.
     Everything stops at the end; the database stays. Raises: PlatformError of whatever part refuses.
     """
     policy = load_policy(customers / customer / "config" / "policy.toml")
@@ -86,6 +89,8 @@ def set_stage(
             on_start(job)
 
     hooks = {name: f"whsec_{secrets.token_hex(16)}" for name in ("inbound", "status")}
+    if door_folder is not None:
+        _tell_door(door_folder, customer, dsn, hooks)
     with YCloudStandIn(sender_phone=policy.messaging.sender_phone) as ycloud:
         for template in policy.templates.values():
             ycloud.add_template(template.name, template.language)
@@ -103,6 +108,13 @@ def set_stage(
                     f"{url}/api/r/{customer}/ycloud/{name}", events=events, secret=hooks[name]
                 )
             yield Stage(customer, dsn, policy, runtime, ycloud, started)
+
+
+def _tell_door(folder: Path, customer: str, dsn: str, hooks: Mapping[str, str]) -> None:
+    facts = database_resource(dsn)
+    database = DatabaseFile.model_validate({name: facts[name] for name in ("host", "port", "dbname")})
+    for name, secret in hooks.items():
+        set_endpoint(folder, customer, database, source="ycloud", endpoint=name, secrets=[secret])
 
 
 def database_resource(dsn: str) -> dict[str, object]:
