@@ -16,6 +16,7 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 from platform_core.db import open_connection
+from platform_core.tenancy import door
 from platform_core.tenancy.provision import LoginLimits, Provisioned, provision
 from platform_core.tenancy.registry import control_dsn, dsn_for
 from tests.support.databases import Databases, MemorySecrets
@@ -73,6 +74,18 @@ class Arena:
             yield session
 
     @contextmanager
+    def door(self, database: str = "") -> Iterator[Connection]:
+        """A fresh session of the door's stolen login, in B's database unless told otherwise."""
+        dsn = dsn_for(
+            self.victim.made.dsn,
+            dbname=database or self.victim.database,
+            user=door.LOGIN,
+            password=self.secrets.kept[door.PASSWORD_NAME],
+        )
+        with psycopg.connect(dsn, autocommit=True, connect_timeout=10) as session:
+            yield session
+
+    @contextmanager
     def admin(self, database: str = "postgres") -> Iterator[Connection]:
         """The superuser in a database, ours to prepare and to look."""
         dsn = dsn_for(self.admin_dsn, dbname=database)
@@ -106,6 +119,7 @@ def arena_of(databases: Databases) -> Iterator[Arena]:
     """Provision A and B with the limits customers have, give B some data, and take both away at the end."""
     kept = MemorySecrets()
     mark = f"mark_{secrets.token_hex(8)}"
+    door.prepare_door(databases.cluster.admin_dsn, kept)
     made = [_provision(databases, f"{side}_{secrets.token_hex(4)}", kept) for side in ("attacker", "victim")]
     try:
         with (

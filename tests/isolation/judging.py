@@ -42,13 +42,14 @@ class Probe:
     """Hostile statements in one string; the server separates them and the last one counts.
 
     `database` is where A tries to run them; empty means its own. `since` is the first server version that
-    knows the statement; older ones skip it.
+    knows the statement; older ones skip it. With `by_door` it is the door's stolen login that tries, in B's.
     """
 
     statement: str
     expected: Expected = DENIED
     database: str = ""
     since: int = 0
+    by_door: bool = False
 
 
 Scene = Callable[[Arena], None]
@@ -86,9 +87,14 @@ def refused(*statements: str, since: int = 0) -> tuple[Probe, ...]:
     return tuple(Probe(statement, since=since) for statement in statements)
 
 
+def refused_to_door(*statements: str) -> tuple[Probe, ...]:
+    """The same, tried by the door's stolen login."""
+    return tuple(Probe(statement, by_door=True) for statement in statements)
+
+
 def _judge(arena: Arena, probe: Probe) -> str:
     statement = _filled(probe.statement, arena)
-    observed = _try(arena, statement, _filled(probe.database, arena))
+    observed = _try(arena, statement, _filled(probe.database, arena), by_door=probe.by_door)
     expected = probe.expected
     if isinstance(expected, Works):
         return f"{statement}: {observed}" if isinstance(observed, Refused) else ""
@@ -99,9 +105,9 @@ def _judge(arena: Arena, probe: Probe) -> str:
     return "" if observed == expected else f"{statement}: {observed}, not {expected}"
 
 
-def _try(arena: Arena, statement: str, database: str) -> Refused | Returns:
+def _try(arena: Arena, statement: str, database: str, *, by_door: bool) -> Refused | Returns:
     try:
-        with arena.attack(database) as session:
+        with arena.door(database) if by_door else arena.attack(database) as session:
             cursor = session.execute(statement.encode())
             while cursor.nextset():
                 pass

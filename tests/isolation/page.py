@@ -5,8 +5,11 @@ from __future__ import annotations
 import sys
 
 from tests.isolation.attacks import FIRST_HALF
+from tests.isolation.attacks_door import DOOR
 from tests.isolation.attacks_second import SECOND_HALF
 from tests.isolation.weakenings import WEAKENINGS
+
+ATTACKS = (*FIRST_HALF, *SECOND_HALF, *DOOR)
 
 _INTRODUCTION = """\
 # What one customer can do to another
@@ -14,7 +17,8 @@ _INTRODUCTION = """\
 Each customer has a database and a login of its own. This page is the list of attacks that a hostile script of
 customer A, holding A's own login, may try against customer B, with what PostgreSQL really answers. It is
 written by the isolation suite (`tests/isolation/`), which runs every row against two customers made by the
-real provisioning; a test fails when page and suite differ.
+real provisioning; a test fails when page and suite differ. The last rows are about the login of the always-on
+door, which is one for all customers.
 
 - **closed**: PostgreSQL refuses; the SQLSTATE is the one the suite expects.
 - **not applicable**: the channel needs something two customers share, and they share nothing; the suite
@@ -37,7 +41,7 @@ Each of these deliberate mistakes makes the named row fail. A check that would n
 def render() -> str:
     """The whole page."""
     counts = {
-        outcome: sum(attack.outcome == outcome for attack in (*FIRST_HALF, *SECOND_HALF))
+        outcome: sum(attack.outcome == outcome for attack in ATTACKS)
         for outcome in ("closed", "not applicable", "residual")
     }
     summary = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
@@ -48,7 +52,7 @@ def render() -> str:
         "|---|---|---|---|---|",
         *(
             f"| {row.number} | {row.channel} | {row.outcome} | {row.result} | {row.mitigation} |"
-            for row in (*FIRST_HALF, *SECOND_HALF)
+            for row in ATTACKS
         ),
     ]
     mistakes = "".join(f"| {weakening.name} | {weakening.row} |\n" for weakening in WEAKENINGS)

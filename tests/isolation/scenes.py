@@ -192,7 +192,7 @@ def names_tell_nothing(arena: Arena) -> None:
     )
     with arena.attack() as session:
         found = {name for (name,) in session.execute(sweep).fetchall()}
-    ours = {"postgres", "platform_owner", "api_tenant"}
+    ours = {"postgres", "platform_owner", "api_tenant", "api_ingest", "ingest"}
     telling = {
         name
         for name in found - ours

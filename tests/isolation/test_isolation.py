@@ -8,11 +8,12 @@ import pytest
 
 from tests.isolation.arena import Arena
 from tests.isolation.attacks import FIRST_HALF
+from tests.isolation.attacks_door import DOOR
 from tests.isolation.attacks_second import SECOND_HALF
 from tests.isolation.judging import Attack
 from tests.isolation.page import render
 
-ATTACKS = (*FIRST_HALF, *SECOND_HALF)
+ATTACKS = (*FIRST_HALF, *SECOND_HALF, *DOOR)
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: f"row-{attack.number}")
@@ -22,8 +23,8 @@ def test_an_attack_has_exactly_the_result_the_table_says(arena: Arena, attack: A
 
 
 def test_the_table_has_every_row_once_and_each_row_attacks() -> None:
-    """Rows 1 to 39, in order, none of them words only."""
-    assert [attack.number for attack in ATTACKS] == list(range(1, 40))
+    """Rows 1 to 45, in order, none of them words only."""
+    assert [attack.number for attack in ATTACKS] == list(range(1, 46))
     assert [attack.number for attack in ATTACKS if not attack.probes and not attack.scenes] == []
 
 

@@ -8,17 +8,19 @@ import pytest
 
 from tests.isolation.arena import Arena, arena_of
 from tests.isolation.attacks import FIRST_HALF
+from tests.isolation.attacks_door import DOOR
 from tests.isolation.attacks_second import SECOND_HALF
 from tests.isolation.weakenings import WEAKENINGS, Weakening
 from tests.support.databases import Databases
 
-ROWS = {attack.number: attack for attack in (*FIRST_HALF, *SECOND_HALF)}
+ROWS = {attack.number: attack for attack in (*FIRST_HALF, *SECOND_HALF, *DOOR)}
 
 
 def _as_superuser(arena: Arena, weakening: Weakening, statements: str) -> None:
     for name, value in arena.names.items():
         statements = statements.replace("{" + name + "}", value)
-    database = arena.attacker.database if weakening.place == "a" else "postgres"
+    places = {"a": arena.attacker.database, "b": arena.victim.database}
+    database = places.get(weakening.place, "postgres")
     with arena.admin(database) as admin:
         admin.execute(statements.encode())
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Place = Literal["cluster", "a"]
+Place = Literal["cluster", "a", "b"]
 
 
 @dataclass(frozen=True, slots=True)
 class Weakening:
     """A mistake, its undoing, and the row of the attack table that must fail while it stands.
 
-    `place` is where the superuser makes it: anywhere in the cluster, or in A's database. `since` is the first
-    server version that knows the statement.
+    `place` is where the superuser makes it: anywhere in the cluster, or in A's or B's database. `since` is
+    the first server version that knows the statement.
     """
 
     name: str
@@ -266,5 +266,64 @@ WEAKENINGS: tuple[Weakening, ...] = (
         "GRANT EXECUTE ON FUNCTION audit.start_chain(text) TO PUBLIC",
         "REVOKE EXECUTE ON FUNCTION audit.start_chain(text) FROM PUBLIC",
         6,
+    ),
+    Weakening(
+        "a column of events for the door",
+        "GRANT SELECT (body) ON inbox.event TO api_ingest",
+        "REVOKE SELECT (body) ON inbox.event FROM api_ingest",
+        40,
+        "b",
+    ),
+    Weakening(
+        "the door in the customers' group",
+        "GRANT api_tenant TO ingest",
+        "REVOKE api_tenant FROM ingest",
+        40,
+        "cluster",
+    ),
+    Weakening(
+        "a queue function for the door",
+        "GRANT USAGE ON SCHEMA jobs TO api_ingest; GRANT EXECUTE ON FUNCTION jobs.health() TO api_ingest",
+        "REVOKE EXECUTE ON FUNCTION jobs.health() FROM api_ingest;"
+        " REVOKE USAGE ON SCHEMA jobs FROM api_ingest",
+        41,
+        "b",
+    ),
+    Weakening(
+        "another function of the inbox for the door",
+        "GRANT EXECUTE ON FUNCTION inbox.count_refusal(text, text, text) TO ingest",
+        "REVOKE EXECUTE ON FUNCTION inbox.count_refusal(text, text, text) FROM ingest",
+        41,
+        "b",
+    ),
+    Weakening(
+        "TEMP for the door",
+        "GRANT TEMP ON DATABASE {b_database} TO api_ingest",
+        "REVOKE TEMP ON DATABASE {b_database} FROM api_ingest",
+        42,
+        "cluster",
+    ),
+    Weakening(
+        "activity for the door",
+        "GRANT SELECT ON pg_stat_activity TO api_ingest;"
+        " GRANT EXECUTE ON FUNCTION pg_stat_get_activity(int) TO api_ingest",
+        "REVOKE SELECT ON pg_stat_activity FROM api_ingest;"
+        " REVOKE EXECUTE ON FUNCTION pg_stat_get_activity(int) FROM api_ingest",
+        43,
+        "b",
+    ),
+    Weakening(
+        "CONNECT to the control database for the door",
+        "GRANT CONNECT ON DATABASE platform_control TO api_ingest",
+        "REVOKE CONNECT ON DATABASE platform_control FROM api_ingest",
+        44,
+        "cluster",
+    ),
+    Weakening(
+        "a customer that does not let the door in",
+        "REVOKE CONNECT ON DATABASE {b_database} FROM api_ingest",
+        "GRANT CONNECT ON DATABASE {b_database} TO api_ingest",
+        44,
+        "cluster",
     ),
 )

@@ -7,18 +7,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 
 import platform_cli
 import platform_connectors
 import platform_core
-from platform_core.db import Queries, Tx
+from platform_core.db import Queries, Tx, open_connection
+from platform_core.tenancy import door
 from platform_core.tenancy.registry import open_control
 from tests.support.databases import Databases, TenantDatabase
+from tests.support.doorstep import door_password
 
 PACKAGES = [
     Path(str(module.__file__)).parent for module in (platform_core, platform_cli, platform_connectors)
 ]
-PLATFORM = re.compile(r"^-- run as: platform$", re.MULTILINE)
+PLATFORM = re.compile(r"^-- run as: (platform|ingest)$", re.MULTILINE)
+DOOR = re.compile(r"^-- run as: ingest$", re.MULTILINE)
 CONTROL = re.compile(r"\bcontrol\.")
 _PARAMETER = re.compile(r"%\((\w+)\)[sbt]")
 _UTILITY = re.compile(r"^(LOCK|SET|LISTEN|NOTIFY)\b", re.MULTILINE)
@@ -99,3 +103,23 @@ def test_a_customers_login_may_run_none_of_the_platforms_statements(tenant_db: T
         failed = _failures(tx, names, planned=True)
 
     assert [name for name in names if "permission denied" not in failed.get(name, "")] == []
+
+
+def test_the_doors_login_may_run_its_one_statement_and_no_other(
+    databases: Databases, tenant_db: TenantDatabase
+) -> None:
+    """What is marked so works for it, and nothing else of a customer's database does."""
+    facts = {"user": door.LOGIN, "password": door_password(databases), "dbname": tenant_db.name}
+    touching = [
+        name
+        for name in _of_tenants()
+        if re.search(r"\b(?:FROM|INTO|UPDATE)\s+[a-z]+\.[a-z]", STATEMENTS[name])
+    ]
+    with open_connection(make_conninfo(tenant_db.dsn, **facts), application="test") as tx:
+        failed = _failures(tx, touching, planned=True)
+
+    assert (
+        [name for name in touching if name not in failed]
+        == [name for name in touching if DOOR.search(STATEMENTS[name])]
+        == ["ingest/batch_receive"]
+    )

@@ -57,8 +57,11 @@ class Reply:
     media_type: bytes = _JSON
 
 
+_COMPACT = json.JSONEncoder(separators=(",", ":"))
+
+
 def _reply(said: Said, reason: str, *headers: tuple[bytes, bytes]) -> Reply:
-    return Reply(said[0], json.dumps(said[1], separators=(",", ":")).encode(), reason, headers)
+    return Reply(said[0], _COMPACT.encode(said[1]).encode(), reason, headers)
 
 
 def _error(status: HTTPStatus, reason: str, *headers: tuple[bytes, bytes]) -> Reply:

@@ -11,16 +11,16 @@ SELECT
     r.awake,
     r.due
 FROM inbox.receive_many(
-    %(sources)s::text[],
-    %(endpoints)s::text[],
-    %(event_ids)s::text[],
-    %(event_types)s::text[],
+    %(sources)b::text[],
+    %(endpoints)b::text[],
+    %(event_ids)b::text[],
+    %(event_types)b::text[],
     %(bodies)b::bytea[],
-    %(headers)s::text[]::jsonb[],
-    %(signed_ats)s::timestamptz[],
-    %(stales)s::boolean[],
-    %(refused_sources)s::text[],
-    %(refused_endpoints)s::text[],
-    %(refused_reasons)s::text[],
-    %(refused_counts)s::bigint[]
+    %(headers)b::text[]::jsonb[],
+    %(signed_ats)b::timestamptz[],
+    %(stales)b::boolean[],
+    %(refused_sources)b::text[],
+    %(refused_endpoints)b::text[],
+    %(refused_reasons)b::text[],
+    %(refused_counts)b::bigint[]
 ) AS r;

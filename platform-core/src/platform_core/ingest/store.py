@@ -36,8 +36,10 @@ _SESSION = "-c synchronous_commit=on -c timezone=UTC -c statement_timeout=4s -c 
 _NETWORK = {
     "keepalives_idle": "5", "keepalives_interval": "2", "keepalives_count": "3", "tcp_user_timeout": "5000",
 }  # fmt: skip
-_ABOUT_A_ROW = ("22", "23", "40", "54", "55", "P0")
+_ABOUT_A_ROW = ("22", "23", "40", "54", "P0")
 """Classes of SQLSTATE that say something about one row, or a quarrel with another transaction over one."""
+_ABOUT_WAITING = ("55P03", "57014")
+"""The connection is sound, but somebody holds what the statement waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,16 @@ class Stored:
 
 class RowRefused(Exception):
     """PostgreSQL refused something about one row of the batch."""
+
+    def __init__(self, sqlstate: str) -> None:
+        super().__init__(f"PostgreSQL refuses a row ({sqlstate})")
+        self.sqlstate = sqlstate
+
+    def as_answered(self) -> Exception:
+        """A quarrel between transactions passes; a row that does not fit is a defect of ours."""
+        if self.sqlstate.startswith("40"):
+            return DatabaseUnavailable("Another transaction was in the way")
+        return self
 
 
 @dataclass(slots=True)
@@ -111,7 +123,9 @@ class Store:
                 if time.monotonic() > until_s:
                     raise DatabaseUnavailable("The database took too long over a batch that it refused")
                 one = await self._together([delivery], {})
-            except (RowRefused, PlatformError) as error:
+            except RowRefused as error:
+                receipts.append(error.as_answered())
+            except PlatformError as error:
                 receipts.append(error)
             else:
                 receipts += one.receipts
@@ -122,7 +136,7 @@ class Store:
         return Stored(receipts, awake, due)
 
     async def _together(self, deliveries: Sequence[Delivery], refusals: Refusals) -> Stored:
-        parameters = _parameters(deliveries, refusals)
+        parameters = batch_parameters(deliveries, refusals)
         with translated(self.dsn):
             try:
                 outcomes, events, awake, due = await self._asked_twice(parameters)
@@ -137,7 +151,9 @@ class Store:
         lost = self._connection is None or self._connection.closed
         state = error.sqlstate if isinstance(error, psycopg.Error) else None
         if not lost and state is not None and state.startswith(_ABOUT_A_ROW):
-            raise RowRefused(f"PostgreSQL refuses a row ({state})") from None
+            raise RowRefused(state) from None
+        if not lost and state in _ABOUT_WAITING:
+            return
         await self.close()
         self.reachable = False
         self._backoff_s = min(MAX_BACKOFF_S, max(0.1, self._backoff_s * 2))
@@ -176,7 +192,8 @@ def _hang_up(connection: psycopg.AsyncConnection) -> None:
         copy.close()
 
 
-def _parameters(deliveries: Sequence[Delivery], refusals: Refusals) -> dict[str, object]:
+def batch_parameters(deliveries: Sequence[Delivery], refusals: Refusals) -> dict[str, object]:
+    """The parallel arrays of `batch_receive`."""
     counted = sorted(refusals.items())
     return {
         "sources": [one.source for one in deliveries],

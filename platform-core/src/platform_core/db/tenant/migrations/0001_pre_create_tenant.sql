@@ -2079,6 +2079,7 @@ AS $$
 DECLARE
     fresh bigint[];
     again record;
+    known record;
 BEGIN
     receive_many.outcomes := '{}';
     receive_many.events := '{}';
@@ -2139,14 +2140,15 @@ BEGIN
             WHERE r.outcome IS NULL
             ORDER BY r.source, r.endpoint, r.event_id, r.position
         LOOP
-            SELECT r.outcome, r.event
-            INTO receive_many.outcomes[again.position], receive_many.events[again.position]
+            SELECT r.outcome, r.event INTO STRICT known
             FROM inbox.receive(
                 receive_many.sources[again.position], receive_many.endpoints[again.position],
                 receive_many.event_ids[again.position], receive_many.event_types[again.position],
                 receive_many.bodies[again.position], receive_many.headers[again.position],
                 receive_many.signed_ats[again.position], receive_many.stales[again.position]
             ) AS r;
+            receive_many.outcomes[again.position] := known.outcome;
+            receive_many.events[again.position] := known.event;
         END LOOP;
     END IF;
 
