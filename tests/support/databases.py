@@ -63,6 +63,7 @@ class Databases:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
+        self.door_secrets = MemorySecrets()
         self.source = schema_source(Path(tempfile.mkdtemp(dir=cluster.folder)))
         prepare_cluster(cluster.admin_dsn, source=self.source)
 

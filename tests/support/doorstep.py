@@ -20,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 from platform_core.ingest.files import DatabaseFile, set_endpoint
 from platform_core.tenancy.door import prepare_door
 from tests.connectors.ycloud.deliveries import SECRET
-from tests.support.databases import Databases, MemorySecrets, TenantDatabase
+from tests.support.databases import Databases, TenantDatabase
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PATIENCE_S = 20.0
@@ -153,5 +153,5 @@ def door_process(
 
 
 def door_password(databases: Databases) -> str:
-    """Make the door's login in the cluster; its password, which is another one each time."""
-    return prepare_door(databases.cluster.admin_dsn, MemorySecrets())
+    """Make the door's login in the cluster, or give it back the password that running doors know."""
+    return prepare_door(databases.cluster.admin_dsn, databases.door_secrets)

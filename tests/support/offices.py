@@ -97,6 +97,12 @@ class Office:
         file.write_text(fitted, encoding="utf-8")
         return str(file)
 
+    def webhook_secret(self) -> str:
+        """A file with the secret of an endpoint."""
+        file = self.state / f"webhook_{next(_numbers)}.txt"
+        file.write_text("whsec_platform_core_test\n", encoding="utf-8")
+        return str(file)
+
     def doomed_customer(self) -> str:
         """Another customer, which nobody needs."""
         slug = f"doomed_{next(_numbers)}"

@@ -73,6 +73,10 @@ def _drifted(office: Office) -> None:
     office.limit_connections(77)
 
 
+def _told_door(office: Office) -> None:
+    office.say("ingest", "endpoint", SLUG, "inbound", "--secrets-from", office.webhook_secret())
+
+
 def _provisioned_again(office: Office) -> None:
     office.say("tenant", "provision", SLUG, "--display-name", "Einstein Kids", "--timezone",
                "America/Santiago", "--currency", "CLP")  # fmt: skip
@@ -336,6 +340,21 @@ ROWS: Mapping[str, Row] = {
             ({"limit_s": "nan"}, 2, "--limit-s"),
             ({"for_s": "-1"}, 2, "--for-s"),
         ),
+    ),
+    "ingest endpoint": Row(
+        {"customer": SLUG, "name": "inbound", "secrets_from": Office.webhook_secret},
+        "/api/r/einstein_kids/ycloud/inbound verifies by 1 secret",
+        spoilt=(
+            ({"secrets_from": "/nowhere/at/all"}, 2, "cannot be read"),
+            ({"source": "nobody"}, 6, "nobody"),
+            ({"name": "../x"}, 6, "route"),
+        ),
+    ),
+    "ingest check": Row({}, "ok", "customer file routes secrets problem", before=_told_door),
+    "ingest serve": Row(
+        {},
+        "",
+        spoilt=(({"port": "70000"}, 2, "--port"), ({"rate_s": "0"}, 2, "--rate-s")),
     ),
     "demo": Row({}, ""),
 }

@@ -46,7 +46,7 @@ def _token(runtime: Runtime, name: str) -> str:
 
 def _replay(runtime: Runtime, base_url: str, name: str) -> Answer:
     request = EXCHANGES[name]["request"]
-    path = request["path"].replace("/jobs/run/p/", "/jobs/run_wait_result/p/")
+    path = request["path"]
     headers = [(key, value) for key, value in request["headers"].items() if key != "content-length"]
     return send(
         base_url,

@@ -11,9 +11,9 @@ from tests.support.databases import Databases, TenantDatabase
 from tests.support.doorstep import DoorProcess, door_password, door_process, tell
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def password(databases: Databases) -> str:
-    """The door's login is made once: making it again would change its password under running doors."""
+    """The password of the door's login, whatever other tests made of it meanwhile."""
     return door_password(databases)
 
 

@@ -88,8 +88,6 @@ class Waking:
         if awake:
             self._pause_s = LOOK_S
         elif due and self._asking is None and time.monotonic() >= self._not_before_s:
-            self._not_before_s = time.monotonic() + self._pause_s
-            self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
             self._asking = asyncio.get_running_loop().create_task(self._ask(self.waker))
         if due or new:
             self.look_in(LOOK_S)
@@ -110,4 +108,6 @@ class Waking:
         else:
             self.metrics.wakes[self.customer, "asked"] += 1
         finally:
+            self._not_before_s = time.monotonic() + self._pause_s
+            self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
             self._asking = None

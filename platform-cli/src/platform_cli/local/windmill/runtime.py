@@ -15,7 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +28,7 @@ from platform_cli.local.windmill.jsonb import Json
 from platform_cli.local.windmill.processes import Mode, Starter
 from platform_cli.local.windmill.references import OWNER, Reader
 from platform_cli.local.windmill.results import JobResult, execution_error, job_result
-from platform_core.errors import NotFound
+from platform_core.errors import NotFound, Unavailable
 
 DEFAULT_TIMEOUT_S = 600.0
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -66,6 +66,7 @@ class _Order:
     reader: Reader
     trigger: Trigger
     timeout_s: float
+    job_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
 class Runtime:
@@ -107,6 +108,7 @@ class Runtime:
         self._readers = {self.admin_token: Reader(OWNER, f"{OWNER}@windmill.dev", f"u/{OWNER}", None)}
         self._reserved: dict[str, Mapping[str, str]] = {}
         self._slots = threading.BoundedSemaphore(max_jobs)
+        self._unwatched: list[threading.Thread] = []
         self._home = Path(tempfile.mkdtemp(prefix="wm-"))
         self._starter = Starter(mode, self._home)
 
@@ -119,6 +121,9 @@ class Runtime:
     def close(self) -> None:
         """End every job and remove what jobs left on disk. Safe to call twice."""
         self._starter.close()
+        for waiting in self._unwatched:
+            waiting.join()
+        self._unwatched.clear()
         shutil.rmtree(self._home, ignore_errors=True)
 
     @property
@@ -228,8 +233,13 @@ class Runtime:
             _Order(script, arguments, script.has_preprocessor, reader, trigger, DEFAULT_TIMEOUT_S)
         )
 
-    def handle_run(self, path: str, query: str, headers: Headers, body: bytes, reader: Reader) -> HttpAnswer:
-        """Answer `jobs/run_wait_result/p/<path>`: run the script as the caller, wait, shape the answer."""
+    def handle_run(
+        self, path: str, query: str, headers: Headers, body: bytes, reader: Reader, *, wait: bool = True
+    ) -> HttpAnswer:
+        """Answer `jobs/run_wait_result/p/<path>`: run the script as the caller, wait, shape the answer.
+
+        Without `wait` it is `jobs/run/p/<path>`: 201 and the job's id; nobody is told how the job ended.
+        """
         try:
             raw = events.receive_body(_content_type(headers), body)
             script = self.scripts.get(path)
@@ -250,9 +260,21 @@ class Runtime:
                 if preprocess
                 else events.main_arguments(parsed, wrap=options.wrap_body)
             )
-            return self._answered(_Order(script, arguments, preprocess, reader, Trigger(), DEFAULT_TIMEOUT_S))
+            order = _Order(script, arguments, preprocess, reader, Trigger(), DEFAULT_TIMEOUT_S)
+            return self._answered(order) if wait else self._begun(order)
         except RequestRefused as error:
             return error.answer
+
+    def _begun(self, order: _Order) -> HttpAnswer:
+        def run() -> None:
+            with suppress(RequestRefused, Unavailable):  # the caller has its answer and left
+                self._run(order)
+
+        job = threading.Thread(target=run, name=f"job-{order.job_id}")
+        self._unwatched = [one for one in self._unwatched if one.is_alive()]
+        self._unwatched.append(job)
+        job.start()
+        return answers.text(201, order.job_id)
 
     def _answered(self, order: _Order) -> HttpAnswer:
         result = self._run(order)
@@ -290,7 +312,7 @@ class Runtime:
     @contextmanager
     def _job(self, order: _Order) -> Iterator[_Job]:
         """The job's identity: its token is good until it ends, its folder is gone afterwards."""
-        job_id, token = str(uuid.uuid4()), f"jwt_{secrets.token_urlsafe(32)}"
+        job_id, token = order.job_id, f"jwt_{secrets.token_urlsafe(32)}"
         reader = Reader(
             order.reader.username,
             order.reader.email,

@@ -30,7 +30,7 @@ _CORS = (
     ("access-control-allow-methods", "GET, POST, PUT, DELETE, PATCH, HEAD, OPTIONS"),
     ("access-control-allow-headers", "content-type, authorization"),
 )
-_RUN = re.compile(r"jobs/run_wait_result/p/+(.+)")
+_RUN = re.compile(r"jobs/(run|run_wait_result)/p/+(.+)")
 _READ = re.compile(r"(resources/get_value_interpolated|variables/get_value)/(.+)")
 
 
@@ -146,13 +146,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _workspace(self, tail: str, query: str, body: bytes, reader: Reader, *, here: bool) -> HttpAnswer:
         if run := _RUN.fullmatch(tail):
-            if self.command not in {"GET", "HEAD", "POST"}:
-                return _not_allowed("GET,HEAD,POST")
-            path = unquote(run.group(1))
+            wait = run.group(1) == "run_wait_result"
+            if self.command not in ({"GET", "HEAD", "POST"} if wait else {"POST"}):
+                return _not_allowed("GET,HEAD,POST" if wait else "POST")
+            path = unquote(run.group(2))
             if not here:
                 return answers.plain(404, f"Not found: script not found at name {path} (lib.rs:1571)")
             headers = list(self.headers.items())
-            return self.server.runtime.handle_run(path, query, headers, body, reader)
+            return self.server.runtime.handle_run(path, query, headers, body, reader, wait=wait)
         if read := _READ.fullmatch(tail):
             return self._read(read.group(1), unquote(read.group(2)), query, reader, here=here)
         return answers.empty(404)
