@@ -31,6 +31,7 @@ from platform_core.ingest.files import CustomerDoor, Endpoint
 from platform_core.ingest.journal import Journal
 from platform_core.ingest.limits import Limits, TokenBucket
 from platform_core.ingest.metrics import CONTENT_TYPE, Metrics
+from platform_core.ingest.protocol import ANSWER
 from platform_core.ingest.store import DoorLogin, Store
 from platform_core.ingest.waking import Waker, Waking
 from platform_core.values import Clock, SystemClock
@@ -358,6 +359,13 @@ class _Told:
 
 
 async def _send(send: Send, scope: Mapping[str, Any], reply: Reply) -> None:
+    """Answer through our protocol's extension where there is one, else as any ASGI application does."""
+    extension = scope.get("extensions", {}).get(ANSWER)
+    if extension is not None and scope["http_version"] == "1.1" and scope["method"] == "POST":
+        more = b"".join(b"%s: %s\r\n" % header for header in reply.headers)
+        lines = b"content-type: %s\r\ncontent-length: %d\r\n%s" % (reply.media_type, len(reply.content), more)
+        if extension["write"](reply.status.value, lines, reply.content):
+            return
     head = [
         (b"content-type", reply.media_type),
         (b"content-length", b"%d" % len(reply.content)),

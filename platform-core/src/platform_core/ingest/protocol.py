@@ -13,15 +13,18 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import ClassVar
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from platform_core.ingest.limits import Limits
 
 LINGER_S = 0.5
+ANSWER = "door.answer"
+"""The ASGI extension by which the application answers in one call: `write` (status, head lines, content)."""
 
 
 @dataclass(slots=True)
@@ -97,7 +100,9 @@ class DoorProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is complete. A head over the limit is refused although it came in one piece."""
-        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        size = self._head_bytes  # with what else came in the same piece: enough to know that it is small
+        if size > self.gate.limits.head_bytes:
+            size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self.gate.limits.head_bytes:
             self._head_bytes = size
             raise ValueError(
@@ -107,6 +112,7 @@ class DoorProtocol(HttpToolsProtocol):
         self._body_s = self._asked_s = time.monotonic()
         self._body_bytes = 0
         super().on_headers_complete()
+        self.scope["extensions"] = {ANSWER: {"write": partial(self._answer, self.cycle)}}
 
     def on_body(self, body: bytes) -> None:
         """Part of a body. What follows an answer given early is thrown away, up to a limit."""
@@ -193,6 +199,24 @@ class DoorProtocol(HttpToolsProtocol):
             self.loop.call_later(linger_s, self.transport.close)
         else:
             self.transport.close()
+
+    def _answer(self, cycle: RequestResponseCycle, status: int, head: bytes, content: bytes) -> bool:
+        """Write a whole response at once; False when it must be sent in messages.
+
+        Does to uvicorn's cycle what its own `send` does in two messages and two writes.
+        """
+        if cycle.disconnected or cycle.response_started or self.flow.write_paused:
+            return cycle.disconnected
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        date = b"".join(b"%s: %s\r\n" % header for header in cycle.default_headers)
+        close = b"" if cycle.keep_alive else b"connection: close\r\n"
+        self.transport.write(b"".join((STATUS_LINE[status], date, head, close, b"\r\n", content)))
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
+        return True
 
     def _close_when_idle(self) -> None:
         if self.transport.is_closing():

@@ -36,8 +36,22 @@ _SESSION = "-c synchronous_commit=on -c timezone=UTC -c statement_timeout=4s -c 
 _NETWORK = {
     "keepalives_idle": "5", "keepalives_interval": "2", "keepalives_count": "3", "tcp_user_timeout": "5000",
 }  # fmt: skip
-_ABOUT_A_ROW = ("22", "23", "40", "54", "P0")
-"""Classes of SQLSTATE that say something about one row, or a quarrel with another transaction over one."""
+_ABOUT_ALL_ROWS = (
+    "08",
+    "25",
+    "28",
+    "3D",
+    "53",
+    "57",
+    "58",
+    "XX",
+    "42501",
+    "42883",
+    "42P01",
+    "3F000",
+)
+"""SQLSTATEs, whole or by class, that say nothing about one row: the server, the login, the schema. Any other is
+about a row, or a quarrel with another transaction over one."""
 _ABOUT_WAITING = ("55P03", "57014")
 """The connection is sound, but somebody holds what the statement waited for."""
 
@@ -150,10 +164,10 @@ class Store:
         """Tell a refused row from a lost database. Raises: RowRefused."""
         lost = self._connection is None or self._connection.closed
         state = error.sqlstate if isinstance(error, psycopg.Error) else None
-        if not lost and state is not None and state.startswith(_ABOUT_A_ROW):
-            raise RowRefused(state) from None
         if not lost and state in _ABOUT_WAITING:
             return
+        if not lost and state is not None and not state.startswith(_ABOUT_ALL_ROWS):
+            raise RowRefused(state) from None
         await self.close()
         self.reachable = False
         self._backoff_s = min(MAX_BACKOFF_S, max(0.1, self._backoff_s * 2))
