@@ -59,11 +59,11 @@ def test_what_was_answered_200_before_a_sigkill_is_in_the_inbox(
         sending = load.start(
             Order(door.port, _path(tenant_db), SECRET, f"evt_kill{turn}_", 20_000, connections=64)
         )
-        wait_for(lambda: len(_kept(tenant_db, "evt_kill")) > 200 * (turn + 1))
+        wait_for(lambda: len(_kept(tenant_db, "evt_kill")) > 500 * (turn + 1))
         door.process.kill()
         found = load.outcome(sending)
 
-    assert 200 < len(found.stored) < 20_000
+    assert 0 < len(found.stored) < 20_000
     assert set(found.stored) - _kept(tenant_db, "evt_kill") == set()
     assert _jobless(tenant_db) == 0
 

@@ -2,7 +2,7 @@
 
 uvicorn bounds neither the time a head may take nor its size, has no least rate for a body, and answers what
 it cannot parse in words. Here each of these has a bound and one short answer, and the connections are looked
-at four times a second in one sweep, so that a request costs no timer. Pinned to one minor release of
+at three times a second in one sweep, so that a request costs no timer. Pinned to one minor release of
 uvicorn: this reads its attributes, and tests/core/ingest/test_limits.py drives every line of it over real
 sockets.
 """
@@ -135,7 +135,7 @@ class DoorProtocol(HttpToolsProtocol):
             self.loop.call_later(0.05, self._close_when_idle)
 
     def sweep(self, now_s: float) -> None:
-        """End what takes too long. Called by the server four times a second."""
+        """End what takes too long. Called by the server three times a second."""
         limits = self.gate.limits
         if self._hung_up or self.transport.is_closing():
             return

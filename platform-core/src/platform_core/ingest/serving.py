@@ -7,6 +7,7 @@ are C; what it lacks toward strangers is in `protocol`. See docs/decisions/0013-
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import time
@@ -76,6 +77,8 @@ async def _serve(told: Serving) -> None:
     watching = asyncio.get_running_loop().create_task(_watch(watch))
     try:
         await server.open(told)
+        gc.collect()
+        gc.freeze()  # what was imported stays for ever: not to be walked again by each collection under load
         await server.serve_until_told()
     finally:
         watching.cancel()

@@ -50,8 +50,8 @@ _ABOUT_ALL_ROWS = (
     "42P01",
     "3F000",
 )
-"""SQLSTATEs, whole or by class, that say nothing about one row: the server, the login, the schema. Any other is
-about a row, or a quarrel with another transaction over one."""
+"""SQLSTATEs, whole or by class, that say nothing about one row: the server, the login, the schema. Any other
+is about a row, or a quarrel with another transaction over one."""
 _ABOUT_WAITING = ("55P03", "57014")
 """The connection is sound, but somebody holds what the statement waited for."""
 
