@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tests.benchmarks import alone, door, imports, intake, page, provisioning
+from tests.benchmarks import alone, imports, intake, page, provisioning
 from tests.benchmarks import ground as grounds
 from tests.benchmarks.report import as_text
 
@@ -50,7 +50,6 @@ def _measure_queue(options: argparse.Namespace) -> int:
 def _measure_others(*, quick: bool) -> int:
     missed = 0
     others: tuple[tuple[str, Callable[[], int]], ...] = (
-        ("The always-on door", partial(door.main, 1000, 1) if quick else door.main),
         ("Webhook intake by one connection", partial(intake.main, 100, 2) if quick else intake.main),
         ("Imports", partial(imports.main, 3) if quick else imports.main),
         ("Provisioning", partial(provisioning.main, 3) if quick else provisioning.main),

@@ -1,4 +1,7 @@
-"""What the door is measured against: applications on its server that only answer, or insert each body."""
+"""What the door is measured against: applications on its server that only answer, or insert each body.
+
+The Starlette ones are what anybody would write; the bare one is the least that ASGI allows.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,10 @@ from typing import Any
 import psycopg
 import uvicorn
 import uvloop
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 CONNECTIONS = 8
 INSERT = "INSERT INTO public.bare (body) VALUES (%b)"
@@ -42,6 +49,12 @@ async def only_answer(scope: object, receive: Receive, send: Send) -> None:
     await _answer(send)
 
 
+async def starlette_answer(request: Request) -> Response:
+    """Read the body, answer."""
+    await request.body()
+    return Response(ANSWER, media_type="application/json")
+
+
 class OneInsertEach:
     """Read the body, insert it in a transaction of its own, answer."""
 
@@ -54,24 +67,31 @@ class OneInsertEach:
         for _ in range(CONNECTIONS):
             self.free.put_nowait(await psycopg.AsyncConnection.connect(self.dsn, autocommit=True))
 
-    async def __call__(self, scope: object, receive: Receive, send: Send) -> None:
+    async def answer(self, request: Request) -> Response:
         """One request."""
-        del scope
-        body = await _body(receive)
+        body = await request.body()
         connection = await self.free.get()
         try:
             await connection.execute(INSERT, (body,), prepare=True)
         finally:
             self.free.put_nowait(connection)
-        await _answer(send)
+        return Response(ANSWER, media_type="application/json")
+
+
+def starlette(endpoint: Callable[[Request], Awaitable[Response]]) -> Starlette:
+    """One route, as the door has them."""
+    return Starlette(routes=[Route("/api/r/{path:path}", endpoint, methods=["POST"])])
 
 
 async def serve(kind: str, dsn: str) -> None:
     """Serve until killed; the port is printed first."""
-    app: Any = only_answer  # Any: one of two ASGI applications
+    app: Any = only_answer  # Any: one of three ASGI applications
+    if kind == "starlette":
+        app = starlette(starlette_answer)
     if kind == "insert":
-        app = OneInsertEach(dsn)
-        await app.open()
+        inserting = OneInsertEach(dsn)
+        await inserting.open()
+        app = starlette(inserting.answer)
     config = uvicorn.Config(
         app, port=0, http="httptools", ws="none", lifespan="off", interface="asgi3", log_config=None,
         access_log=False, server_header=False,

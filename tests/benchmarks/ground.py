@@ -61,6 +61,7 @@ class Scale:
     picked_up: int = 200
     crashed: int = 20_000
     bloated: int = 50_000
+    knocked: int = 6_000
     quiet_s: float = 10.0
 
 
@@ -75,6 +76,7 @@ QUICK = Scale(
     picked_up=40,
     crashed=5_000,
     bloated=5_000,
+    knocked=1_500,
     quiet_s=2.0,
 )
 

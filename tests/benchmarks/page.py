@@ -9,13 +9,21 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.benchmarks import backlog, bloat, crash, drain, enqueue, pickup
+from tests.benchmarks import backlog, bloat, crash, door, drain, enqueue, pickup
 from tests.benchmarks.ground import Ground, machine, server_settings
 from tests.benchmarks.report import Section, Table, facts_table, filled, goals_table
 from tests.benchmarks.settings import SETTINGS, TITLES, versions
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "benchmarks.md"
-MEASURES = (drain.measure, enqueue.measure, backlog.measure, pickup.measure, crash.measure, bloat.measure)
+MEASURES = (
+    drain.measure,
+    enqueue.measure,
+    backlog.measure,
+    pickup.measure,
+    crash.measure,
+    bloat.measure,
+    door.measure,
+)
 
 
 def tables(ground: Ground, sections: Sequence[Section]) -> dict[str, Table]:

@@ -25,6 +25,7 @@ TINY = Scale(
     picked_up=10,
     crashed=2_000,
     bloated=100,
+    knocked=800,
     quiet_s=0.0,
 )
 

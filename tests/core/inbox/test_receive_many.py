@@ -24,13 +24,15 @@ _EVENTS = (
     " note, released_at IS NOT NULL AS released FROM inbox.event ORDER BY source, endpoint, event_id"
 )
 _CONFLICTS = (
-    "SELECT e.event_id, c.body, c.deliveries FROM inbox.conflict AS c JOIN inbox.event AS e ON e.id = c.event"
-    " ORDER BY e.event_id, c.body_sha256"
+    "SELECT e.endpoint, e.event_id, c.body, c.deliveries"
+    " FROM inbox.conflict AS c JOIN inbox.event AS e ON e.id = c.event"
+    " ORDER BY e.endpoint, e.event_id, c.body_sha256"
 )
 _JOBS = (
-    "SELECT j.kind, e.event_id, j.payload - 'event' - 'subject' - 'dedupe' - 'detail' AS payload"
+    "SELECT j.kind, e.endpoint, e.event_id, j.payload - 'event' - 'subject' - 'dedupe' - 'detail' AS payload"
     " FROM jobs.job AS j JOIN inbox.event AS e"
-    " ON e.id = coalesce(j.payload ->> 'event', substr(j.payload ->> 'subject', 2))::bigint ORDER BY 1, 2, 3"
+    " ON e.id = coalesce(j.payload ->> 'event', substr(j.payload ->> 'subject', 2))::bigint"
+    " ORDER BY 1, 2, 3, 4"
 )
 
 

@@ -151,8 +151,7 @@ class DeadCause(StrEnum):
     INVALID_OUTCOME = "invalid_outcome"
 
 
-@dataclass(frozen=True, slots=True)
-class Enqueued:
+class Enqueued(NamedTuple):
     """`created` is false when the key was used before: `job_id` is then that first job's."""
 
     job_id: int

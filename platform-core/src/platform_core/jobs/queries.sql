@@ -19,7 +19,7 @@ FROM jobs.enqueue(
 );
 
 -- name: job_enqueue_many
--- purpose: Add many jobs in one statement; the arrays are parallel.
+-- purpose: Add many jobs in one statement. The arrays are parallel; one that says the same of all has one element.
 -- locks: the keys, until commit, in the order of the keys
 -- replay: as job_enqueue, key by key
 SELECT
@@ -27,7 +27,7 @@ SELECT
     created
 FROM jobs.enqueue_many(
     %(kinds)s::text[],
-    %(payloads)s::jsonb[],
+    ARRAY(SELECT payload FROM jsonb_array_elements(%(payloads)s::jsonb) AS payload),
     %(keys)s::text[],
     %(entities)s::text[],
     %(run_ats)s::timestamptz[],

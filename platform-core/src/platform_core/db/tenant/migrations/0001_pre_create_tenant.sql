@@ -435,6 +435,8 @@ CREATE INDEX dead_recent ON jobs.dead (died_at, job_id);
 -- Putting jobs in -----------------------------------------------------------------------------------------
 
 -- A job may not become due in the past: runners remember how far they have read (the floors of jobs.claim).
+-- Whoever listens has a lease, so without one nobody is woken: a NOTIFY makes every commit queue for one lock of the
+-- cluster. A listener that opens its lease at this very moment looks again by itself half a second later.
 -- A job of a kind with a rule stands in a lane even when none is named: the kind's own, the empty one.
 CREATE FUNCTION jobs.enqueue(
     kind text,
@@ -445,43 +447,44 @@ CREATE FUNCTION jobs.enqueue(
     max_attempts integer,
     lane text DEFAULT NULL,
     priority smallint DEFAULT 1,
-    trace uuid DEFAULT NULL
-) RETURNS TABLE (job_id bigint, created boolean)
+    trace uuid DEFAULT NULL,
+    OUT job_id bigint,
+    OUT created boolean
+)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     moment CONSTANT timestamptz := clock_timestamp();
     due CONSTANT timestamptz := greatest(enqueue.run_at, moment);
-    fresh bigint;
-    first bigint;
 BEGIN
     IF octet_length(enqueue.payload::text) > 262144 THEN
         RAISE EXCEPTION 'The payload of a % job is larger than 256 KiB', enqueue.kind USING ERRCODE = 'program_limit_exceeded';
     END IF;
-    fresh := nextval('jobs.job_id_seq');
+    job_id := nextval('jobs.job_id_seq');
     WHILE enqueue.key IS NOT NULL LOOP
         INSERT INTO jobs.key AS k (key, job_id, expires_at)
-        VALUES (enqueue.key, fresh, due + interval '90 days')
+        VALUES (enqueue.key, enqueue.job_id, due + interval '90 days')
         ON CONFLICT ON CONSTRAINT key_pkey DO NOTHING;
         EXIT WHEN FOUND;
-        SELECT k.job_id INTO first FROM jobs.key AS k WHERE k.key = enqueue.key;
+        SELECT k.job_id INTO enqueue.job_id FROM jobs.key AS k WHERE k.key = enqueue.key;
         IF FOUND THEN
-            RETURN QUERY SELECT first, false;
+            created := false;
             RETURN;
         END IF; -- the key expired between the two statements: it is ours now
+        job_id := nextval('jobs.job_id_seq');
     END LOOP;
     INSERT INTO jobs.job (id, kind, payload, key, entity, lane, trace, created_at, run_at, max_attempts, priority)
     OVERRIDING SYSTEM VALUE
     VALUES (
-        fresh, enqueue.kind, enqueue.payload, enqueue.key, enqueue.entity,
+        enqueue.job_id, enqueue.kind, enqueue.payload, enqueue.key, enqueue.entity,
         coalesce(enqueue.lane, (SELECT '' FROM jobs.rule AS r WHERE r.kind = enqueue.kind)),
         enqueue.trace, moment, due, enqueue.max_attempts, enqueue.priority
     );
-    IF due <= moment THEN
+    IF due <= moment AND EXISTS (SELECT FROM jobs.lease) THEN
         NOTIFY jobs;
     END IF;
-    RETURN QUERY SELECT fresh, true;
+    created := true;
 END;
 $$;
 COMMENT ON FUNCTION jobs.enqueue IS 'Add a job in the caller''s transaction; a key seen before returns its first job.';
@@ -499,15 +502,29 @@ CREATE FUNCTION jobs.enqueue_many(
 ) RETURNS TABLE (ordinal bigint, job_id bigint, created boolean)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off -- with old statistics the planner would walk all keys for a few
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $$
 DECLARE
     moment CONSTANT timestamptz := clock_timestamp();
+    many CONSTANT integer := cardinality(payloads);
     fresh bigint[];
 BEGIN
+    -- An array of one says it for all.
+    kinds := CASE WHEN cardinality(kinds) = 1 THEN array_fill(kinds[1], ARRAY[many]) ELSE kinds END;
+    entities := CASE WHEN cardinality(entities) = 1 THEN array_fill(entities[1], ARRAY[many]) ELSE entities END;
+    run_ats := CASE WHEN cardinality(run_ats) = 1 THEN array_fill(run_ats[1], ARRAY[many]) ELSE run_ats END;
+    max_attempts := CASE
+        WHEN cardinality(max_attempts) = 1 THEN array_fill(max_attempts[1], ARRAY[many]) ELSE max_attempts
+    END;
+    lanes := CASE WHEN cardinality(lanes) = 1 THEN array_fill(lanes[1], ARRAY[many]) ELSE lanes END;
+    priorities := CASE WHEN cardinality(priorities) = 1 THEN array_fill(priorities[1], ARRAY[many]) ELSE priorities END;
+    traces := CASE WHEN cardinality(traces) = 1 THEN array_fill(traces[1], ARRAY[many]) ELSE traces END;
     IF EXISTS (SELECT FROM unnest(payloads) AS p(payload) WHERE octet_length(p.payload::text) > 262144) THEN
         RAISE EXCEPTION 'A payload is larger than 256 KiB' USING ERRCODE = 'program_limit_exceeded';
     END IF;
-    fresh := ARRAY(SELECT nextval('jobs.job_id_seq') FROM generate_series(1, cardinality(kinds)));
+    fresh := ARRAY(SELECT nextval('jobs.job_id_seq') FROM generate_series(1, many));
     IF array_remove(keys, NULL) = '{}' THEN -- nothing to look up: half the work of a bulk without keys
         INSERT INTO jobs.job (id, kind, payload, entity, lane, trace, created_at, run_at, max_attempts, priority)
         OVERRIDING SYSTEM VALUE
@@ -516,7 +533,7 @@ BEGIN
         FROM unnest(fresh, kinds, payloads, entities, run_ats, enqueue_many.max_attempts, lanes, priorities, traces)
             AS w(id, kind, payload, entity, run_at, max_attempts, lane, priority, trace)
         LEFT JOIN jobs.rule AS r ON r.kind = w.kind;
-        NOTIFY jobs;
+        PERFORM jobs.call_listeners();
         RETURN QUERY SELECT w.position, w.id, true FROM unnest(fresh) WITH ORDINALITY AS w(id, position);
         RETURN;
     END IF;
@@ -536,7 +553,7 @@ BEGIN
     LEFT JOIN jobs.rule AS r ON r.kind = w.kind
     LEFT JOIN jobs.key AS k ON k.key = w.key
     WHERE w.key IS NULL OR k.job_id = w.id;
-    NOTIFY jobs;
+    PERFORM jobs.call_listeners();
     RETURN QUERY
     SELECT w.position, coalesce(k.job_id, w.id), w.key IS NULL OR k.job_id = w.id
     FROM unnest(fresh, keys) WITH ORDINALITY AS w(id, key, position)
@@ -544,7 +561,21 @@ BEGIN
     ORDER BY w.position;
 END;
 $$;
-COMMENT ON FUNCTION jobs.enqueue_many IS 'Add many jobs in one statement; the arrays are parallel.';
+COMMENT ON FUNCTION jobs.enqueue_many IS
+    'Add many jobs in one statement; the arrays are parallel, or hold one value for all (but payloads and keys).';
+
+-- Internal. See jobs.enqueue.
+CREATE FUNCTION jobs.call_listeners() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM jobs.lease) THEN
+        NOTIFY jobs;
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION jobs.call_listeners IS 'Wake whoever listens, at commit, if anybody does.';
 
 -- Leases --------------------------------------------------------------------------------------------------
 
@@ -1605,6 +1636,29 @@ END;
 $$;
 COMMENT ON FUNCTION jobs.hurry IS 'Make a waiting job due now; false when it is not waiting (any more).';
 
+-- Whether a job in the open line is due and nobody has it.
+CREATE FUNCTION jobs.open_line_is_due(moment timestamptz) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+AS $$
+    SELECT EXISTS (
+        SELECT
+        FROM generate_series(0, 2) AS level(priority)
+        CROSS JOIN LATERAL (
+            SELECT
+            FROM jobs.job AS j
+            WHERE j.lane IS NULL AND j.priority = level.priority AND j.run_at <= moment
+                AND j.lease_id IS NULL AND NOT j.suspect AND NOT j.cancel
+            ORDER BY j.run_at, j.id
+            LIMIT 1
+        ) AS first
+    )
+$$;
+COMMENT ON FUNCTION jobs.open_line_is_due IS 'Whether a job that stands in no lane could be claimed now.';
+
 -- Whether a runner would find something now. Cheap enough to be asked every second of every customer.
 CREATE FUNCTION jobs.has_work() RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
@@ -1616,18 +1670,7 @@ AS $$
 DECLARE
     moment CONSTANT timestamptz := clock_timestamp();
 BEGIN
-    RETURN EXISTS (
-        SELECT
-        FROM generate_series(0, 2) AS level(priority)
-        CROSS JOIN LATERAL (
-            SELECT
-            FROM jobs.job AS j
-            WHERE j.lane IS NULL AND j.priority = level.priority AND j.run_at <= moment
-                AND j.lease_id IS NULL AND NOT j.suspect AND NOT j.cancel
-            ORDER BY j.run_at, j.id
-            LIMIT 1
-        ) AS first
-    ) OR jobs.suspect_waits() OR EXISTS (
+    RETURN jobs.open_line_is_due(moment) OR jobs.suspect_waits() OR EXISTS (
         SELECT FROM jobs.lease AS l WHERE l.expires_at <= moment
     ) OR EXISTS (
         SELECT FROM jobs.list_open_lanes('', '', 1000) AS open WHERE open.ready_in_s = 0
@@ -2171,54 +2214,34 @@ $$;
 COMMENT ON FUNCTION inbox.receive_many IS
     'The always-on door: as inbox.receive, for many deliveries in one commit. All that the door''s login may call.';
 
--- The jobs of new events, in the order given. Internal: no login may call it. The planner's switches reach into
--- jobs.enqueue_many: with statistics older than the backlog it would read all keys, twice, for each call.
+-- The jobs of new events, in the order given. Internal: no login may call it.
 CREATE FUNCTION inbox.start_many(events bigint[]) RETURNS void
     LANGUAGE plpgsql
     SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
-    SET enable_seqscan = off
-    SET enable_hashjoin = off
-    SET enable_mergejoin = off
 AS $$
-DECLARE
-    many CONSTANT integer := cardinality(start_many.events);
 BEGIN
-    IF many = 0 THEN
+    IF start_many.events = '{}' THEN
         RETURN;
     END IF;
     PERFORM FROM jobs.enqueue_many(
-        array_fill('inbox.received'::text, ARRAY[many]),
+        ARRAY['inbox.received'],
         ARRAY(SELECT jsonb_build_object('event', e.id) FROM unnest(start_many.events) WITH ORDINALITY AS e(id, n) ORDER BY e.n),
         ARRAY(SELECT 'event:' || e.id FROM unnest(start_many.events) WITH ORDINALITY AS e(id, n) ORDER BY e.n),
-        array_fill(NULL::text, ARRAY[many]),
-        array_fill(NULL::timestamptz, ARRAY[many]),
-        array_fill(NULL::integer, ARRAY[many])
+        NULL, NULL, NULL
     );
 END
 $$;
 
--- Whether a runner is alive, and whether a job waits for one. Internal. The planner's switches are those of the
--- queue: with old statistics it would walk the table.
+-- Whether a runner is alive, and whether a job waits for one. Internal. What a door stores waits in the open line.
 CREATE FUNCTION inbox.pulse() RETURNS TABLE (awake boolean, due boolean)
     LANGUAGE sql
     SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
-    SET enable_seqscan = off
-    SET enable_bitmapscan = off
-    SET enable_sort = off
 AS $$
     SELECT
         EXISTS (SELECT FROM jobs.lease AS l WHERE l.expires_at > clock_timestamp()),
-        EXISTS (
-            SELECT FROM (
-                SELECT j.lease_id
-                FROM jobs.job AS j
-                WHERE j.run_at <= (SELECT clock_timestamp()) AND j.lease_id IS NULL
-                ORDER BY j.run_at, j.id
-                LIMIT 1
-            ) AS first
-        )
+        jobs.open_line_is_due(clock_timestamp())
 $$;
 
 -- Count one refused delivery in its hour.

@@ -191,6 +191,8 @@ CREATE INDEX dead_recent ON jobs.dead (died_at, job_id);
 -- Putting jobs in -----------------------------------------------------------------------------------------
 
 -- A job may not become due in the past: runners remember how far they have read (the floors of jobs.claim).
+-- Whoever listens has a lease, so without one nobody is woken: a NOTIFY makes every commit queue for one lock of the
+-- cluster. A listener that opens its lease at this very moment looks again by itself half a second later.
 -- A job of a kind with a rule stands in a lane even when none is named: the kind's own, the empty one.
 CREATE FUNCTION jobs.enqueue(
     kind text,
@@ -201,43 +203,44 @@ CREATE FUNCTION jobs.enqueue(
     max_attempts integer,
     lane text DEFAULT NULL,
     priority smallint DEFAULT 1,
-    trace uuid DEFAULT NULL
-) RETURNS TABLE (job_id bigint, created boolean)
+    trace uuid DEFAULT NULL,
+    OUT job_id bigint,
+    OUT created boolean
+)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     moment CONSTANT timestamptz := clock_timestamp();
     due CONSTANT timestamptz := greatest(enqueue.run_at, moment);
-    fresh bigint;
-    first bigint;
 BEGIN
     IF octet_length(enqueue.payload::text) > 262144 THEN
         RAISE EXCEPTION 'The payload of a % job is larger than 256 KiB', enqueue.kind USING ERRCODE = 'program_limit_exceeded';
     END IF;
-    fresh := nextval('jobs.job_id_seq');
+    job_id := nextval('jobs.job_id_seq');
     WHILE enqueue.key IS NOT NULL LOOP
         INSERT INTO jobs.key AS k (key, job_id, expires_at)
-        VALUES (enqueue.key, fresh, due + interval '90 days')
+        VALUES (enqueue.key, enqueue.job_id, due + interval '90 days')
         ON CONFLICT ON CONSTRAINT key_pkey DO NOTHING;
         EXIT WHEN FOUND;
-        SELECT k.job_id INTO first FROM jobs.key AS k WHERE k.key = enqueue.key;
+        SELECT k.job_id INTO enqueue.job_id FROM jobs.key AS k WHERE k.key = enqueue.key;
         IF FOUND THEN
-            RETURN QUERY SELECT first, false;
+            created := false;
             RETURN;
         END IF; -- the key expired between the two statements: it is ours now
+        job_id := nextval('jobs.job_id_seq');
     END LOOP;
     INSERT INTO jobs.job (id, kind, payload, key, entity, lane, trace, created_at, run_at, max_attempts, priority)
     OVERRIDING SYSTEM VALUE
     VALUES (
-        fresh, enqueue.kind, enqueue.payload, enqueue.key, enqueue.entity,
+        enqueue.job_id, enqueue.kind, enqueue.payload, enqueue.key, enqueue.entity,
         coalesce(enqueue.lane, (SELECT '' FROM jobs.rule AS r WHERE r.kind = enqueue.kind)),
         enqueue.trace, moment, due, enqueue.max_attempts, enqueue.priority
     );
-    IF due <= moment THEN
+    IF due <= moment AND EXISTS (SELECT FROM jobs.lease) THEN
         NOTIFY jobs;
     END IF;
-    RETURN QUERY SELECT fresh, true;
+    created := true;
 END;
 $$;
 COMMENT ON FUNCTION jobs.enqueue IS 'Add a job in the caller''s transaction; a key seen before returns its first job.';
@@ -255,15 +258,29 @@ CREATE FUNCTION jobs.enqueue_many(
 ) RETURNS TABLE (ordinal bigint, job_id bigint, created boolean)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off -- with old statistics the planner would walk all keys for a few
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $$
 DECLARE
     moment CONSTANT timestamptz := clock_timestamp();
+    many CONSTANT integer := cardinality(payloads);
     fresh bigint[];
 BEGIN
+    -- An array of one says it for all.
+    kinds := CASE WHEN cardinality(kinds) = 1 THEN array_fill(kinds[1], ARRAY[many]) ELSE kinds END;
+    entities := CASE WHEN cardinality(entities) = 1 THEN array_fill(entities[1], ARRAY[many]) ELSE entities END;
+    run_ats := CASE WHEN cardinality(run_ats) = 1 THEN array_fill(run_ats[1], ARRAY[many]) ELSE run_ats END;
+    max_attempts := CASE
+        WHEN cardinality(max_attempts) = 1 THEN array_fill(max_attempts[1], ARRAY[many]) ELSE max_attempts
+    END;
+    lanes := CASE WHEN cardinality(lanes) = 1 THEN array_fill(lanes[1], ARRAY[many]) ELSE lanes END;
+    priorities := CASE WHEN cardinality(priorities) = 1 THEN array_fill(priorities[1], ARRAY[many]) ELSE priorities END;
+    traces := CASE WHEN cardinality(traces) = 1 THEN array_fill(traces[1], ARRAY[many]) ELSE traces END;
     IF EXISTS (SELECT FROM unnest(payloads) AS p(payload) WHERE octet_length(p.payload::text) > 262144) THEN
         RAISE EXCEPTION 'A payload is larger than 256 KiB' USING ERRCODE = 'program_limit_exceeded';
     END IF;
-    fresh := ARRAY(SELECT nextval('jobs.job_id_seq') FROM generate_series(1, cardinality(kinds)));
+    fresh := ARRAY(SELECT nextval('jobs.job_id_seq') FROM generate_series(1, many));
     IF array_remove(keys, NULL) = '{}' THEN -- nothing to look up: half the work of a bulk without keys
         INSERT INTO jobs.job (id, kind, payload, entity, lane, trace, created_at, run_at, max_attempts, priority)
         OVERRIDING SYSTEM VALUE
@@ -272,7 +289,7 @@ BEGIN
         FROM unnest(fresh, kinds, payloads, entities, run_ats, enqueue_many.max_attempts, lanes, priorities, traces)
             AS w(id, kind, payload, entity, run_at, max_attempts, lane, priority, trace)
         LEFT JOIN jobs.rule AS r ON r.kind = w.kind;
-        NOTIFY jobs;
+        PERFORM jobs.call_listeners();
         RETURN QUERY SELECT w.position, w.id, true FROM unnest(fresh) WITH ORDINALITY AS w(id, position);
         RETURN;
     END IF;
@@ -292,7 +309,7 @@ BEGIN
     LEFT JOIN jobs.rule AS r ON r.kind = w.kind
     LEFT JOIN jobs.key AS k ON k.key = w.key
     WHERE w.key IS NULL OR k.job_id = w.id;
-    NOTIFY jobs;
+    PERFORM jobs.call_listeners();
     RETURN QUERY
     SELECT w.position, coalesce(k.job_id, w.id), w.key IS NULL OR k.job_id = w.id
     FROM unnest(fresh, keys) WITH ORDINALITY AS w(id, key, position)
@@ -300,7 +317,21 @@ BEGIN
     ORDER BY w.position;
 END;
 $$;
-COMMENT ON FUNCTION jobs.enqueue_many IS 'Add many jobs in one statement; the arrays are parallel.';
+COMMENT ON FUNCTION jobs.enqueue_many IS
+    'Add many jobs in one statement; the arrays are parallel, or hold one value for all (but payloads and keys).';
+
+-- Internal. See jobs.enqueue.
+CREATE FUNCTION jobs.call_listeners() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM jobs.lease) THEN
+        NOTIFY jobs;
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION jobs.call_listeners IS 'Wake whoever listens, at commit, if anybody does.';
 
 -- Leases --------------------------------------------------------------------------------------------------
 

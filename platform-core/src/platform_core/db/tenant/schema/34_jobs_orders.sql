@@ -87,6 +87,29 @@ END;
 $$;
 COMMENT ON FUNCTION jobs.hurry IS 'Make a waiting job due now; false when it is not waiting (any more).';
 
+-- Whether a job in the open line is due and nobody has it.
+CREATE FUNCTION jobs.open_line_is_due(moment timestamptz) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+AS $$
+    SELECT EXISTS (
+        SELECT
+        FROM generate_series(0, 2) AS level(priority)
+        CROSS JOIN LATERAL (
+            SELECT
+            FROM jobs.job AS j
+            WHERE j.lane IS NULL AND j.priority = level.priority AND j.run_at <= moment
+                AND j.lease_id IS NULL AND NOT j.suspect AND NOT j.cancel
+            ORDER BY j.run_at, j.id
+            LIMIT 1
+        ) AS first
+    )
+$$;
+COMMENT ON FUNCTION jobs.open_line_is_due IS 'Whether a job that stands in no lane could be claimed now.';
+
 -- Whether a runner would find something now. Cheap enough to be asked every second of every customer.
 CREATE FUNCTION jobs.has_work() RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
@@ -98,18 +121,7 @@ AS $$
 DECLARE
     moment CONSTANT timestamptz := clock_timestamp();
 BEGIN
-    RETURN EXISTS (
-        SELECT
-        FROM generate_series(0, 2) AS level(priority)
-        CROSS JOIN LATERAL (
-            SELECT
-            FROM jobs.job AS j
-            WHERE j.lane IS NULL AND j.priority = level.priority AND j.run_at <= moment
-                AND j.lease_id IS NULL AND NOT j.suspect AND NOT j.cancel
-            ORDER BY j.run_at, j.id
-            LIMIT 1
-        ) AS first
-    ) OR jobs.suspect_waits() OR EXISTS (
+    RETURN jobs.open_line_is_due(moment) OR jobs.suspect_waits() OR EXISTS (
         SELECT FROM jobs.lease AS l WHERE l.expires_at <= moment
     ) OR EXISTS (
         SELECT FROM jobs.list_open_lanes('', '', 1000) AS open WHERE open.ready_in_s = 0

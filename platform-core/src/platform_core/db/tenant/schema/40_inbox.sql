@@ -322,54 +322,34 @@ $$;
 COMMENT ON FUNCTION inbox.receive_many IS
     'The always-on door: as inbox.receive, for many deliveries in one commit. All that the door''s login may call.';
 
--- The jobs of new events, in the order given. Internal: no login may call it. The planner's switches reach into
--- jobs.enqueue_many: with statistics older than the backlog it would read all keys, twice, for each call.
+-- The jobs of new events, in the order given. Internal: no login may call it.
 CREATE FUNCTION inbox.start_many(events bigint[]) RETURNS void
     LANGUAGE plpgsql
     SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
-    SET enable_seqscan = off
-    SET enable_hashjoin = off
-    SET enable_mergejoin = off
 AS $$
-DECLARE
-    many CONSTANT integer := cardinality(start_many.events);
 BEGIN
-    IF many = 0 THEN
+    IF start_many.events = '{}' THEN
         RETURN;
     END IF;
     PERFORM FROM jobs.enqueue_many(
-        array_fill('inbox.received'::text, ARRAY[many]),
+        ARRAY['inbox.received'],
         ARRAY(SELECT jsonb_build_object('event', e.id) FROM unnest(start_many.events) WITH ORDINALITY AS e(id, n) ORDER BY e.n),
         ARRAY(SELECT 'event:' || e.id FROM unnest(start_many.events) WITH ORDINALITY AS e(id, n) ORDER BY e.n),
-        array_fill(NULL::text, ARRAY[many]),
-        array_fill(NULL::timestamptz, ARRAY[many]),
-        array_fill(NULL::integer, ARRAY[many])
+        NULL, NULL, NULL
     );
 END
 $$;
 
--- Whether a runner is alive, and whether a job waits for one. Internal. The planner's switches are those of the
--- queue: with old statistics it would walk the table.
+-- Whether a runner is alive, and whether a job waits for one. Internal. What a door stores waits in the open line.
 CREATE FUNCTION inbox.pulse() RETURNS TABLE (awake boolean, due boolean)
     LANGUAGE sql
     SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
-    SET enable_seqscan = off
-    SET enable_bitmapscan = off
-    SET enable_sort = off
 AS $$
     SELECT
         EXISTS (SELECT FROM jobs.lease AS l WHERE l.expires_at > clock_timestamp()),
-        EXISTS (
-            SELECT FROM (
-                SELECT j.lease_id
-                FROM jobs.job AS j
-                WHERE j.run_at <= (SELECT clock_timestamp()) AND j.lease_id IS NULL
-                ORDER BY j.run_at, j.id
-                LIMIT 1
-            ) AS first
-        )
+        jobs.open_line_is_due(clock_timestamp())
 $$;
 
 -- Count one refused delivery in its hour.
