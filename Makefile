@@ -24,7 +24,15 @@ demo: setup ## Play a customer's day on a real PostgreSQL and look at what it le
 
 .PHONY: test
 test: setup ## Run the tests (the secret scan's own tests need Go: they belong to check)
-	@$(PY) -m pytest --ignore=tests/hygiene $(ARGS)
+	@$(PY) -m pytest --ignore=tests/hygiene --ignore=tests/soak $(ARGS)
+
+.PHONY: soak
+soak: setup ## Prove the queue at length: kills, crashes, a million rows, minutes of load; ARGS="--short" in CI
+	@$(PY) -m pytest --timeout=1800 tests/soak $(ARGS)
+
+.PHONY: soak-short
+soak-short: ## The same proofs in their short form, under three minutes
+	@$(MAKE) --no-print-directory soak ARGS="--short $(ARGS)"
 
 .PHONY: check
 check: lint format-check types secrets architecture ## Judge the code: lint, format, types, secrets, architecture
