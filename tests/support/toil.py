@@ -15,6 +15,7 @@ import signal
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -97,7 +98,7 @@ def _answer(luck: float, context: JobContext) -> Outcome:
     if luck < 0.04:
         return Retry("no luck")
     if luck < 0.06:
-        return Snooze("not now")
+        return Snooze("not now", after=timedelta(seconds=0.2))
     if luck < 0.065:
         return Dead("never")
     if luck < 0.08 and context.job.kind == "free":
@@ -137,13 +138,17 @@ def fill(tx: Tx, jobs: int, lanes: int = 5) -> list[int]:
     return [made.job_id for made in queue.enqueue_many(tx, new)]
 
 
-def out_of_order(starts: list[Start]) -> list[Start]:
+def out_of_order(starts: list[Start], cancelled: frozenset[int] = frozenset()) -> list[Start]:
     """Jobs of ordered lanes whose last start came after the last start of a later job of their lane.
 
     Of the last ones, because a crash takes back what its worker had not settled: those jobs run again, from
-    the first of them on and in their order.
+    the first of them on and in their order; unless they were `cancelled` meanwhile.
     """
-    last = {one.job_id: (place, one) for place, one in enumerate(starts) if one.kind == "ordered"}
+    last = {
+        one.job_id: (place, one)
+        for place, one in enumerate(starts)
+        if one.kind == "ordered" and one.job_id not in cancelled
+    }
     latest: dict[str, int] = {}
     wrong = []
     for job_id, (place, one) in sorted(last.items()):
