@@ -33,20 +33,19 @@ def test_a_run_appends_a_span_of_each_job_to_a_file(office: Office, tmp_path: Pa
     for name in ("first", "second"):
         jobs.append(alert(office, name))
         office.say("job", "run", "--seconds", "20", "--spans", str(file), "-c", office.slug)
-    spans = [
-        span
+    resources = [
+        resource
         for line in file.read_text(encoding="utf-8").splitlines()
         for resource in json.loads(line)["resourceSpans"]
-        for scope in resource["scopeSpans"]
-        for span in scope["spans"]
     ]
+    spans = [span for found in resources for scope in found["scopeSpans"] for span in scope["spans"]]
     named = {
         next(fact["value"]["stringValue"] for fact in span["attributes"] if fact["key"] == "job.id")
         for span in spans
     }
 
     assert {f"J{job_id}" for job_id in jobs} <= named
-    assert f'"stringValue":"{office.slug}"' in file.read_text(encoding="utf-8")
+    assert {"key": "tenant", "value": {"stringValue": office.slug}} in resources[0]["resource"]["attributes"]
 
 
 def test_spans_that_cannot_be_written_are_refused_before_anything_runs(

@@ -13,5 +13,7 @@ from tests.support.databases import TenantDatabase
 def test_thousands_of_histories_keep_every_job_in_one_place_and_every_rule(
     tenant_db: TenantDatabase, *, is_short: bool
 ) -> None:
-    """Longer ones than in the everyday test, and far more of them."""
-    assert run_machine(tenant_db, examples=60 if is_short else 2500, steps=120) == MOVES
+    """Longer ones than in the everyday test, others each time, and far more of them."""
+    moves = run_machine(tenant_db, 60 if is_short else 2500, 120, by_chance=True)
+
+    assert moves <= MOVES if is_short else moves == MOVES

@@ -389,8 +389,13 @@ class QueueMachine(RuleBasedStateMachine):
         job.state, job.holder = new, None
 
 
-def run_machine(db: TenantDatabase, examples: int, steps: int) -> set[tuple[JobState, JobState]]:
-    """Play so many histories against a customer's database; the moves that were made."""
+def run_machine(
+    db: TenantDatabase, examples: int, steps: int, *, by_chance: bool = False
+) -> set[tuple[JobState, JobState]]:
+    """Play so many histories against a customer's database; the moves that were made.
+
+    Always the same ones, or others each time: then a failure prints what brings it about again.
+    """
     with db.connect() as tx, db.admin() as admin:
 
         class Bound(QueueMachine):
@@ -405,7 +410,7 @@ def run_machine(db: TenantDatabase, examples: int, steps: int) -> set[tuple[JobS
                 max_examples=examples,
                 stateful_step_count=steps,
                 deadline=None,
-                derandomize=True,
+                derandomize=not by_chance,
                 database=None,
                 suppress_health_check=list(HealthCheck),
                 phases=(Phase.explicit, Phase.generate, Phase.shrink),
