@@ -124,7 +124,8 @@ class HandlerSpec:
 
     `limit` holds for the kind over all lanes and workers, `lane_limit` for each lane of it. `ordered`: within
     a lane the first enqueued job ends before the second starts; one that waits for its retry bars the lane,
-    a dead one does not. Without a lane the kind as a whole is one.
+    a dead one does not. Without a lane the kind as a whole is one. After a crash what was not settled runs
+    again, from its first job on and in that order.
 
     `after_crash="dead"` is for what must not be repeated when nobody knows whether it happened: such a job is
     noted before it starts, and dead-lettered if its worker dies or it never returns. `timeout_s` is asked for
