@@ -94,7 +94,9 @@ class QueueMachine(RuleBasedStateMachine):
             self.enqueue(key, entity, ("free", None), Priority.NORMAL)
         self.enqueue(None, None, ("ordered", "l1"), Priority.NORMAL)
         self.enqueue(None, "e1", ("ordered", "l1"), Priority.NORMAL)
-        for _ in range(2):
+        for lane in ("l1", "l2", "l1", "l2"):
+            self.enqueue(None, None, ("capped", lane), Priority.NORMAL)
+        for _ in range(3):
             self.open_lease()
 
     @rule(
@@ -131,8 +133,8 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(
         data=st.data(),
-        batch=st.integers(1, 4),
-        lanes=st.lists(st.sampled_from(LANES), unique=True),
+        batch=st.integers(1, 8),
+        lanes=st.permutations(LANES) | st.lists(st.sampled_from(LANES), unique=True),
         lowest_first=st.booleans(),
     )
     def claim(self, data: st.DataObject, batch: int, lanes: list[Lane], lowest_first: bool) -> None:
@@ -211,11 +213,14 @@ class QueueMachine(RuleBasedStateMachine):
         found = {(kind, lane) for kind, lane, _ in self.tx.execute(Q["lane_list_open"], asked)}
         assert found == {lane for lane in LANES if self._expected_of_lanes(2, [lane]).total()}
 
-    @rule(data=st.data(), outcomes=st.lists(st.sampled_from(OUTCOMES), min_size=6, max_size=6))
+    @rule(
+        data=st.data(),
+        outcomes=st.just(["done"] * 6) | st.lists(st.sampled_from(OUTCOMES), min_size=6, max_size=6),
+    )
     def settle(self, data: st.DataObject, outcomes: list[Settled]) -> None:
         """Settle any jobs under any lease: only what it holds moves."""
         for lease in self._pick_lease(data, holding=True):
-            ids = list(self.world.jobs)[-6:]
+            ids = data.draw(st.permutations(list(self.world.jobs)))[:6]
             settlements = [
                 Settlement(job_id, outcome, cause=DeadCause.REFUSED)
                 for job_id, outcome in zip(ids, outcomes, strict=False)
