@@ -66,7 +66,9 @@ class Relay:
                 threading.Thread(target=pump, args=(client, upstream), daemon=True).start()
 
     def _to_server(self, client: socket.socket, upstream: socket.socket) -> None:
-        with contextlib.suppress(OSError), client.makefile("rb") as stream, _hanging_up(upstream):
+        # A process that dies on another connection may have sent half of a message on this one.
+        ended = contextlib.suppress(OSError, struct.error)
+        with ended, client.makefile("rb") as stream, _hanging_up(upstream):
             upstream.sendall(_startup(stream))
             while kind := stream.read(1):
                 length = stream.read(4)
