@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from ruamel.yaml import YAML
@@ -24,6 +25,12 @@ _SCHEDULE = {
 }  # fmt: skip
 EVENT = "def preprocessor(event):\n    return {'event': event}\n\n\ndef main(event):\n    return event\n"
 ECHO = "def main(**kwargs):\n    return kwargs\n"
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """One of a customer's item files."""
+    loaded: dict[str, Any] = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    return loaded
 
 
 def add_script(root: Path, name: str, code: str, *, customer: str = "acme", **fields: object) -> str:

@@ -139,7 +139,7 @@ def test_it_tells_whether_a_runner_is_alive_and_a_job_due(tenant_db: TenantDatab
         lease = tx.execute("SELECT jobs.open_lease('a test', 60)").fetchone()
         assert lease is not None
         pulses.append(many(tx, [])[2:])
-        tx.execute("SELECT id FROM jobs.claim(%s, 10, NULL, NULL)", lease)
+        tx.execute("SELECT id FROM jobs.claim(%s, 10, false, NULL, NULL, '{}', '{}')", lease)
         pulses.append(many(tx, [])[2:])
         tx.execute("UPDATE jobs.lease SET expires_at = now() - interval '1 second'")
         pulses.append(many(tx, [])[2:])

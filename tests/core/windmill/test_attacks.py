@@ -9,8 +9,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.connectors.ycloud.deliveries import SECRET, signed
-from tests.support.doors import CUSTOMER, ROUTE_SECRET, House, whatsapp
-from tests.support.windmill import send
+from tests.support.doors import CUSTOMER, CUSTOMERS, ROUTE_SECRET, House, whatsapp
+from tests.support.windmill import read_yaml, send
 from tests.support.wmctl import rows_of
 
 TEXT, JSON = "text/plain", "application/json"
@@ -145,6 +145,64 @@ def test_a_delivery_for_one_door_is_stored_at_the_other_as_another_event(house: 
     answers = [house.post(body, endpoint=endpoint) for endpoint in ("inbound", "status", "inbound")]
 
     assert [_outcome(answer.json) for answer in answers] == ["stored", "stored", "duplicate"]
+
+
+ROUTES = sorted(
+    (path.parts[-3], str(read_yaml(path)["route_path"]), str(read_yaml(path)["script_path"]))
+    for path in CUSTOMERS.glob("*/config/*.http_trigger.yaml")
+)
+BEHIND_ROUTES = {script for _, _, script in ROUTES}
+STARTED_BY_US = sorted(
+    f"f/{path.parts[-3]}/{path.stem}"
+    for path in CUSTOMERS.glob("*/scripts/*.py")
+    if f"f/{path.parts[-3]}/{path.stem}" not in BEHIND_ROUTES
+)
+"""Scripts no stranger can start: cron and staff do."""
+
+
+def test_every_script_of_every_customer_is_attacked() -> None:
+    """A new script is in one of the two lists, and a new route in the first."""
+    scripts = {f"f/{path.parts[-3]}/{path.stem}" for path in CUSTOMERS.glob("*/scripts/*.py")}
+
+    assert scripts == BEHIND_ROUTES | set(STARTED_BY_US)
+    assert len(BEHIND_ROUTES) >= 2
+
+
+@pytest.mark.parametrize(("customer", "route", "script"), ROUTES)
+@pytest.mark.parametrize("text", [*REFERENCES, *UNKNOWN])
+def test_whatever_stands_behind_a_route_keeps_a_strangers_words_as_they_are(
+    house: House, customer: str, route: str, script: str, text: str
+) -> None:
+    """In the message and in a header, as the proxy sends it on: text, raw, without the query.
+
+    A header that names nothing fails the job before our code: it breaks its sender's own request, no other.
+    """
+    body = whatsapp(f"evt_{route}_{[*REFERENCES, *UNKNOWN].index(text)}", text)
+    named = [("x-anything", text)] if text in REFERENCES else []
+    sent = [*signed(body, t=int(time.time())), ("content-type", TEXT), *named]
+    known = len(house.events())
+
+    answer = send(house.url, "POST", f"/api/r/{route}", body, sent[1:])
+
+    assert customer == CUSTOMER, "a second customer's doors need a house of their own"
+    assert (answer.status, _outcome(answer.json)) == (200, "stored"), script
+    assert [row["body"] for row in house.events()[known:]] == [body]
+    house.assert_discreet(answer.text)
+    _assert_nothing_leaked(house)
+
+
+@pytest.mark.parametrize("script", STARTED_BY_US)
+def test_a_script_that_staff_start_shows_no_secret_that_an_argument_names(house: House, script: str) -> None:
+    """Windmill puts the value in before our code: what fails must not quote it, nor may it be stored."""
+    name = script.rpartition("/")[2]
+    schema = read_yaml(CUSTOMERS / CUSTOMER / "scripts" / f"{name}.script.yaml")["schema"]
+    texts = [name for name, kind in schema["properties"].items() if kind["type"] == "string"]
+    numbers = {name: 1 for name, kind in schema["properties"].items() if kind["type"] == "integer"}
+
+    result = house.runtime.run_script(script, {**numbers, **dict.fromkeys(texts, REFERENCES[0])})
+
+    assert ROUTE_SECRET not in json.dumps(result.value, default=str)
+    _assert_nothing_leaked(house)
 
 
 def _outcome(answer: object) -> object:
