@@ -15,10 +15,9 @@ RUNNING   in `jobs.job` with the lease of a worker. The attempt is counted by th
           its worker is counted too. Only the holder of the lease moves it on; when the lease ends, the job
           leaves this state whether or not its worker still breathes.
 SUSPECT   in `jobs.job`, `suspect`, without a lease: a worker died holding it. It is claimed alone, under a
-          lease of its own and with the process to itself, so that a job that kills its process kills nothing
-          else. One that was proven to be
-          the running one (`crashed`) dies when its attempts are used up, or at once if its kind must not be
-          repeated.
+          lease that holds nothing else and with the process to itself, so that a job that kills its process
+          kills nothing else. One that was proven to be the running one (`crashed`) dies when its attempts are
+          used up, or at once if its kind must not be repeated.
 DONE      in `jobs.done`, final, kept 60 days.
 CANCELLED in `jobs.done`, final: nobody wants it any more, or its handler found nothing to do.
 DEAD      in `jobs.dead`, final until a person redrives it; with cause, reason and every error it had.

@@ -14,8 +14,8 @@ handlers, so neither stands idle. All of them together hold at most `max_batch` 
 reruns.
 
 A worker that dies leaves its lease to expire. Whoever ticks next buries it; its jobs become suspects and
-are run one by one, each under its own lease and with the process to itself, so the one that kills its
-process ends as a dead letter and takes nobody along.
+are run one by one, under a lease that holds nothing else and with the process to itself, so the one that
+kills its process ends as a dead letter and takes nobody along.
 """
 
 from __future__ import annotations

@@ -365,7 +365,12 @@ class Shift:
 async def _interruptible(running: Running, answer: Awaitable[Outcome]) -> Outcome:
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
     assert task is not None  # noqa: S101 - a coroutine on a loop is a task
-    running.interrupt = lambda: loop.call_soon_threadsafe(task.cancel)
+
+    def interrupt() -> None:
+        with suppress(RuntimeError):  # the loop was closed meanwhile: it has ended
+            loop.call_soon_threadsafe(task.cancel)
+
+    running.interrupt = interrupt
     if running.overdue:
         task.cancel()
     return await answer

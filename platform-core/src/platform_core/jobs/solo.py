@@ -1,7 +1,7 @@
 """Room for a job that must run alone: while it does, no other thread of this process holds a job.
 
-A job whose worker died may be the one that killed it. It is run again under a lease of its own, and with
-the process to itself, so that if it kills again it takes nothing along.
+A job whose worker died may be the one that killed it. It is run again under a lease that holds nothing
+else, and with the process to itself, so that if it kills again it takes nothing along.
 """
 
 from __future__ import annotations
