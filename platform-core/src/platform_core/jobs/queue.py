@@ -7,8 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import TypedDict
-from uuid import UUID
+from typing import TypeVar
 
 from psycopg.rows import TupleRow
 
@@ -37,6 +36,8 @@ MAX_KEY_BYTES = 300
 MAX_ENTITY_BYTES = 200
 MAX_LANE_BYTES = 200
 MAX_KIND_CHARS = 80
+
+_Value = TypeVar("_Value")
 MAX_ATTEMPTS = 1000
 MAX_LISTED = 1000
 LATEST_YEAR = 8999
@@ -82,9 +83,20 @@ def enqueue_many(tx: Tx, new: Sequence[NewJob]) -> list[Enqueued]:
     """
     if not new:
         return []
-    checked = [_checked(job) for job in new]
-    columns = {name: _column(checked, name) for name in _COLUMNS}
-    payloads = f"[{','.join(facts['payload'] for facts in checked)}]"
+    for job in new:
+        _check(job)
+    trace = current_trace()
+    columns = {
+        "kinds": _column([job.kind for job in new]),
+        "keys": [job.key for job in new] if any(job.key is not None for job in new) else [None],
+        "entities": _column([job.entity for job in new]),
+        "run_ats": _column([job.run_at for job in new]),
+        "max_attempts": _column([job.max_attempts for job in new]),
+        "lanes": _column([job.lane for job in new]),
+        "priorities": _column([int(job.priority) for job in new]),
+        "traces": [trace],
+    }
+    payloads = f"[{','.join([_payload_text(job) for job in new])}]"
     rows = tx.execute(Q["job_enqueue_many"], {**columns, "payloads": payloads})
     return list(map(Enqueued._make, rows))
 
@@ -145,41 +157,27 @@ def read_health(tx: Tx) -> QueueHealth:
     return QueueHealth(*row)
 
 
-class _Facts(TypedDict):
-    """One job as the statements take it."""
-
-    kind: str
-    payload: str
-    key: str | None
-    entity: str | None
-    run_at: datetime | None
-    max_attempts: int | None
-    lane: str | None
-    priority: int
-    trace: UUID | None
-
-
-_COLUMNS: Mapping[str, str] = {
-    "kinds": "kind",
-    "keys": "key",
-    "entities": "entity",
-    "run_ats": "run_at",
-    "max_attempts": "max_attempts",
-    "lanes": "lane",
-    "priorities": "priority",
-    "traces": "trace",
-}
-
-
-def _column(jobs: Sequence[_Facts], name: str) -> list[object]:
+def _column(values: list[_Value]) -> list[_Value]:
     """A parallel array; one element when it says the same of all, which is cheaper to send and to read."""
-    field = _COLUMNS[name]
-    found = [facts[field] for facts in jobs]  # type: ignore[literal-required]  # the values above are its keys
-    same = (name != "keys" or found[0] is None) and found.count(found[0]) == len(found)
-    return found[:1] if same else found
+    return values[:1] if values.count(values[0]) == len(values) else values
 
 
-def _checked(job: NewJob) -> _Facts:
+def _checked(job: NewJob) -> dict[str, object]:
+    _check(job)
+    return {
+        "kind": job.kind,
+        "payload": _payload_text(job),
+        "key": job.key,
+        "entity": job.entity,
+        "run_at": job.run_at,
+        "max_attempts": job.max_attempts,
+        "lane": job.lane,
+        "priority": int(job.priority),
+        "trace": current_trace(),
+    }
+
+
+def _check(job: NewJob) -> None:
     if not _is_kind(job.kind):
         raise InvalidInput(
             f"{job.kind[:60]!r} is not a job kind",
@@ -193,17 +191,6 @@ def _checked(job: NewJob) -> _Facts:
         raise InvalidInput(f"A {job.kind} job may have 1 to {MAX_ATTEMPTS} attempts, not {job.max_attempts}")
     if job.key is not None or job.entity is not None or job.lane is not None:
         _require_bounded(job)
-    return {
-        "kind": job.kind,
-        "payload": _payload_text(job),
-        "key": job.key,
-        "entity": job.entity,
-        "run_at": job.run_at,
-        "max_attempts": job.max_attempts,
-        "lane": job.lane,
-        "priority": int(job.priority),
-        "trace": current_trace(),
-    }
 
 
 @lru_cache(maxsize=256)

@@ -253,11 +253,7 @@ class _Place:
 
     def leave(self) -> None:
         """Nobody serves it from here any more."""
-        with suppress(psycopg.Error):
-            if self.ear is not None and not self.ear.closed:
-                self.ear.execute(Q["lease_close"], {"lease": self._lease})
-                self.ear.close()
-        self._connections.close()
+        self._hang_up()
 
     def _look(self) -> bool:
         ear = self._listening()
@@ -320,7 +316,13 @@ class _Place:
         reason = error.one_line() if isinstance(error, PlatformError) else type(error).__name__
         if self._failures == 1:
             log.error("rounds.customer_unreachable", tenant=self.post.customer, reason=reason)
-        with suppress(psycopg.Error):
-            if self.ear is not None:
-                self.ear.close()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Stop listening, and say so where that can be said: the door then wakes others."""
+        ear, self.ear = self.ear, None
+        if ear is not None and not ear.closed:
+            with suppress(psycopg.Error):
+                ear.execute(Q["lease_close"], {"lease": self._lease})
+            ear.close()
         self._connections.close()

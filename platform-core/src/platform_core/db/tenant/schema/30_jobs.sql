@@ -266,7 +266,27 @@ DECLARE
     moment CONSTANT timestamptz := clock_timestamp();
     many CONSTANT integer := cardinality(payloads);
     fresh bigint[];
+    lane text;
 BEGIN
+    IF EXISTS (SELECT FROM unnest(payloads) AS p(payload) WHERE octet_length(p.payload::text) > 262144) THEN
+        RAISE EXCEPTION 'A payload is larger than 256 KiB' USING ERRCODE = 'program_limit_exceeded';
+    END IF;
+    fresh := ARRAY(SELECT nextval('jobs.job_id_seq') FROM generate_series(1, many));
+    IF array_remove(keys, NULL) = '{}' AND 1 = ALL (ARRAY[
+        cardinality(kinds), coalesce(cardinality(entities), 1), coalesce(cardinality(run_ats), 1),
+        coalesce(cardinality(max_attempts), 1), coalesce(cardinality(lanes), 1), coalesce(cardinality(priorities), 1),
+        coalesce(cardinality(traces), 1)
+    ]) THEN -- the usual bulk: all alike but for their payloads, and no key to look up
+        lane := coalesce(lanes[1], (SELECT '' FROM jobs.rule AS r WHERE r.kind = kinds[1]));
+        INSERT INTO jobs.job (id, kind, payload, entity, lane, trace, created_at, run_at, max_attempts, priority)
+        OVERRIDING SYSTEM VALUE
+        SELECT w.id, kinds[1], w.payload, entities[1], lane, traces[1], moment, greatest(run_ats[1], moment),
+            enqueue_many.max_attempts[1], coalesce(priorities[1], 1)
+        FROM unnest(fresh, payloads) AS w(id, payload);
+        PERFORM jobs.call_listeners();
+        RETURN QUERY SELECT w.position, w.id, true FROM unnest(fresh) WITH ORDINALITY AS w(id, position);
+        RETURN;
+    END IF;
     -- An array of one says it for all.
     kinds := CASE WHEN cardinality(kinds) = 1 THEN array_fill(kinds[1], ARRAY[many]) ELSE kinds END;
     entities := CASE WHEN cardinality(entities) = 1 THEN array_fill(entities[1], ARRAY[many]) ELSE entities END;
@@ -277,22 +297,6 @@ BEGIN
     lanes := CASE WHEN cardinality(lanes) = 1 THEN array_fill(lanes[1], ARRAY[many]) ELSE lanes END;
     priorities := CASE WHEN cardinality(priorities) = 1 THEN array_fill(priorities[1], ARRAY[many]) ELSE priorities END;
     traces := CASE WHEN cardinality(traces) = 1 THEN array_fill(traces[1], ARRAY[many]) ELSE traces END;
-    IF EXISTS (SELECT FROM unnest(payloads) AS p(payload) WHERE octet_length(p.payload::text) > 262144) THEN
-        RAISE EXCEPTION 'A payload is larger than 256 KiB' USING ERRCODE = 'program_limit_exceeded';
-    END IF;
-    fresh := ARRAY(SELECT nextval('jobs.job_id_seq') FROM generate_series(1, many));
-    IF array_remove(keys, NULL) = '{}' THEN -- nothing to look up: half the work of a bulk without keys
-        INSERT INTO jobs.job (id, kind, payload, entity, lane, trace, created_at, run_at, max_attempts, priority)
-        OVERRIDING SYSTEM VALUE
-        SELECT w.id, w.kind, w.payload, w.entity, coalesce(w.lane, CASE WHEN r.kind IS NOT NULL THEN '' END), w.trace,
-            moment, greatest(w.run_at, moment), w.max_attempts, coalesce(w.priority, 1)
-        FROM unnest(fresh, kinds, payloads, entities, run_ats, enqueue_many.max_attempts, lanes, priorities, traces)
-            AS w(id, kind, payload, entity, run_at, max_attempts, lane, priority, trace)
-        LEFT JOIN jobs.rule AS r ON r.kind = w.kind;
-        PERFORM jobs.call_listeners();
-        RETURN QUERY SELECT w.position, w.id, true FROM unnest(fresh) WITH ORDINALITY AS w(id, position);
-        RETURN;
-    END IF;
     -- In the order of the keys, so that two bulk calls with the same keys wait and do not deadlock.
     INSERT INTO jobs.key (key, job_id, expires_at)
     SELECT w.key, w.id, greatest(w.run_at, moment) + interval '90 days'
