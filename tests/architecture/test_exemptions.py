@@ -13,7 +13,7 @@ from tests.architecture.source import ROOT, Source, python_sources
 # The agreed numbers. Lower one when an exemption goes; raise one only in the change that argues for it.
 AGREED = {
     "noqa": 66,
-    "type: ignore": 18,
+    "type: ignore": 17,
     "fmt": 55,
     "TYPE_CHECKING": 7,
     "skip": 1,
