@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from platform_core.attendance import lifecycle as attendance
 from platform_core.inbox import lifecycle as inbox
 from platform_core.jobs import lifecycle as jobs
 from platform_core.messaging import lifecycle as messaging
@@ -55,6 +56,8 @@ MACHINES = [
     Machine("Receipt", _values(payments.RECEIPT_MOVES), "receipt_state"),
     Machine("Obligation", _values(payments.OBLIGATION_MOVES), "obligation_state"),
     Machine("Reminder", _values(payments.REMINDER_MOVES), "reminder_state"),
+    Machine("Session", _values(attendance.MOVES), "session_state"),
+    Machine("Follow-up", _values(attendance.FOLLOW_UP_MOVES), "follow_up_state"),
     Machine("Alert", _values(alerts.MOVES), "alert_state_known"),
     Machine("Tenant", _tenant_moves(), "tenant_state_known"),
 ]

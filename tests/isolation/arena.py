@@ -24,7 +24,7 @@ from tests.support.databases import Databases, MemorySecrets
 Connection = psycopg.Connection[TupleRow]
 
 LIMITS = LoginLimits(temp_files_mb=16)  # small, so that reaching it is quick
-PRODUCT_SCHEMAS = ("tenancy", "audit", "jobs", "inbox", "messaging", "payments", "alerts")
+PRODUCT_SCHEMAS = ("tenancy", "audit", "jobs", "inbox", "messaging", "payments", "attendance", "alerts")
 
 
 @dataclass(frozen=True, slots=True)

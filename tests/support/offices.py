@@ -6,8 +6,9 @@ import dataclasses
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import psycopg
 from psycopg import sql
@@ -15,13 +16,23 @@ from psycopg import sql
 from platform_cli.local.postgres import Cluster
 from platform_cli.local.secret_store import FileSecretStore
 from platform_core.app import App, open_app
+from platform_core.attendance import results, sessions
+from platform_core.attendance.contracts import (
+    Beat,
+    NewEnrolment,
+    NewSession,
+    NewStudent,
+    Reading,
+    session_ref,
+)
 from platform_core.connectors import Accepted, load_connector
 from platform_core.db import Tx
 from platform_core.errors import AmbiguousOutcome
 from platform_core.inbox import events
 from platform_core.inbox.events import Delivery
 from platform_core.jobs import queue
-from platform_core.messaging.contracts import OutgoingMessage
+from platform_core.messaging import contacts
+from platform_core.messaging.contracts import OutgoingMessage, Party
 from platform_core.tenancy.policy import load_policy, store_policy
 from platform_core.tenancy.provision import Provisioned, provision
 from platform_core.values import Actor
@@ -33,6 +44,7 @@ PHONE = "+56900000011"
 AT = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
 _numbers = itertools.count(1)
+_NEWEST_COURSE = "SELECT course FROM attendance.session ORDER BY id DESC LIMIT 1"
 
 
 class _Forgetful(ScriptedClient):
@@ -85,6 +97,46 @@ class Office:
                  "la mensualidad", "--amount", "45000", "--due-on", "2031-12-05", "--reference",
                  f"ref/{next(_numbers)}", "-c", self.slug)  # fmt: skip
         return self.newest("payments.obligation", "O")
+
+    def lesson(self, *, seen: int = 1) -> str:
+        """A class that ended two hours ago: five students, a living reader, and so many of them seen."""
+        reference = f"class-{next(_numbers)}"
+        ends = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=2)
+        starts = ends - timedelta(hours=1)
+        zone = ZoneInfo("UTC" if starts.day == ends.day else "Etc/GMT+6")  # no class goes over midnight
+        system = Actor("system", "tests")
+        with self.app() as app, app.tx() as tx:
+            now, policy = app.clock.now(), app.policy()
+            wall = {"starts": starts.astimezone(zone).time(), "ends": ends.astimezone(zone).time()}
+            facts = {"reference": reference, "course": reference, "feed": reference, "timezone": zone.key}
+            new = NewSession.model_validate({**facts, **wall, "day": starts.astimezone(zone).date()})
+            session_id = sessions.add_session(tx, new, actor=system, policy=policy, now=now)
+            contact = contacts.find_or_create(tx, Party(phone=PHONE), now)
+            for number in range(5):
+                student = f"{reference}-{number}"
+                one = NewStudent(reference=student, name="Sofía", contact_id=contact)
+                sessions.add_student(tx, one, actor=system, now=now)
+                sessions.enrol(
+                    tx, NewEnrolment(student=student, course=reference, valid_from=starts), actor=system
+                )
+            for number in range(seen):
+                reading = Reading(
+                    source=reference, source_id=str(number), student=f"{reference}-{number}", at=starts
+                )
+                sessions.record_checkins(tx, [reading], now=now)
+            for minute in range(0, 65, 5):
+                at = starts + timedelta(minutes=minute)
+                sessions.record_heartbeat(tx, Beat(source=reference, at=at, synced_until=at), now=now)
+            results.compute_session(tx, session_id, policy=policy, now=now)
+        return session_ref(session_id)
+
+    def empty_lesson(self) -> str:
+        """A class nobody was seen in."""
+        return self.lesson(seen=0)
+
+    def unseen_pupil(self) -> str:
+        """A student of the newest class who was not seen."""
+        return f"{rows_of(self.admin_dsn, _NEWEST_COURSE)[0]['course']}-4"
 
     def other_policy(self) -> str:
         """A policy file that is not in force, for the customer of this office."""

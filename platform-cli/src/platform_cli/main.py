@@ -20,6 +20,7 @@ NOUNS = (
     "policy",
     "obligation",
     "claim",
+    "attendance",
     "inbox",
     "outbox",
     "job",

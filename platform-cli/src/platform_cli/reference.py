@@ -19,6 +19,8 @@ from platform_cli import render
 from platform_cli.main import INTERRUPTED, build
 from platform_cli.site import find_root
 from platform_core import errors
+from platform_core.attendance import results
+from platform_core.attendance.contracts import Stored
 from platform_core.audit import Entry
 from platform_core.errors import PlatformError
 from platform_core.inbox.events import Conflict, EventSummary, Refusal
@@ -52,6 +54,10 @@ _DECISION = ("one object", ["outcome", *fields_of(DecisionResult)])
 
 DOCUMENTS: Mapping[str, tuple[str, Fields]] = {
     "alert list": ("a list of objects", fields_of(Alert)),
+    "attendance confirm": ("one object", fields_of(Stored)),
+    "attendance correct": ("one object", fields_of(Stored)),
+    "attendance list": ("a list of objects", fields_of(results.SessionSummary)),
+    "attendance show": ("one object", fields_of(results.SessionDetail)),
     "audit list": ("a list of objects", fields_of(Entry)),
     "audit verify": ("one object", ["entries", "head", "ok", "broken"]),
     "claim approve": _DECISION,
@@ -89,18 +95,22 @@ ADVICE: Mapping[str, str] = {
     "invalid_time": "Give a day as YYYY-MM-DD, or an instant with its zone.",
     "unreadable_file": "Check the path and its permissions.",
     "invalid_policy": "Correct the field the message names; the policy in force was not touched.",
+    "session_invalid": "Correct the session's reference, hours or time zone, as the message says.",
     "not_found": "List what there is with the command that the message names.",
     "unknown_tenant": "See `wmctl tenant list`; the message offers names that are close.",
     "refused": "Read the reason; nothing was changed.",
     "permission_denied": "Ask a member of one of the roles named. The attempt is in the audit trail.",
     "state_conflict": "Look at the thing again: somebody, named in the message, was faster.",
     "idempotency_conflict": "Use a new key, request id or decision id for a new act.",
+    "not_yet": "Nothing: its job waits and computes it; by hand, after the time that the message names.",
+    "not_applicable": "Nothing: it did not take place, so nobody is counted and nobody is told.",
     "job_interrupted": "Nothing: another worker has the job, or it was cancelled.",
     "signature_rejected": "Compare the webhook's secret with the provider's console.",
     "unavailable": "Run it again in a moment.",
     "database_unavailable": "Start the database or correct the address; `make demo` brings one.",
     "database_closed": "The customer is suspended or closed: see `wmctl tenant list`.",
     "misconfigured": "Set what the message names, then run it again.",
+    "policy_invalid": "Correct the section that the message names in policy.toml and apply it.",
     "secret_rejected": "Set the variable or resource the message names to the real value.",
     "schema_drift": "Run `wmctl db status`, then `wmctl db migrate`.",
     "connector_error": "Read the provider's code in the message; its support asks for the request id.",
@@ -168,8 +178,8 @@ setting it works on the embedded PostgreSQL, which it starts for its own duratio
 
 Data goes to stdout, narration and refusals to stderr. `--json` prints one document, whose keys stand with the
 command; amounts are integers of the currency's minor unit, instants are RFC 3339 in UTC. Things are named by
-a letter and a number: claim `C12`, obligation `O7`, event `E9`, job `J5`, alert `A3`, a parent's message
-`M2`, a message we send `S3`.
+a letter and a number: claim `C12`, obligation `O7`, class `L4`, event `E9`, job `J5`, alert `A3`, a parent's
+message `M2`, a message we send `S3`.
 
 `--as` names the member a command acts for. The role is looked up in the policy in force, never taken from the
 command line; each denial is kept in the audit trail.

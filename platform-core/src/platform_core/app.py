@@ -15,6 +15,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self
 
+from platform_core.attendance import followups, results
 from platform_core.connectors import Connector, MessagingClient, load_connector
 from platform_core.db.connect import Tx, open_connection, translated
 from platform_core.errors import ConfigurationError
@@ -54,6 +55,8 @@ HANDLERS: Mapping[str, HandlerSpec] = {
     "claim.overdue": HandlerSpec(claims.escalate_overdue, max_attempts=5),
     # the hour of a reminder has come        -> queued, if the debt still stands
     "reminder.due": HandlerSpec(reminders.remind, max_attempts=8),
+    # a class is over and settled            -> who was there, and whose family hears of an absence
+    "session.ended": HandlerSpec(results.session_ended, max_attempts=8),
     # a message is in the outbox             -> sent once; a crash or timeout in the call is never replayed
     "outbox.queued": HandlerSpec(
         outbound.send, max_attempts=20, timeout_s=60, limit=SENDER_LIMIT, lane_limit=RECIPIENT_LIMIT
@@ -66,6 +69,7 @@ HANDLERS: Mapping[str, HandlerSpec] = {
 
 RECHECKS: Mapping[str, Callable[[Tx, str], bool]] = {
     "reminder": reminders.still_due,
+    "absence": followups.still_absent,
 }
 """Asked again in the transaction that commits a message to being sent: is it still wanted?"""
 

@@ -69,6 +69,12 @@ class InvalidPolicy(InvalidInput):
     code = "invalid_policy"
 
 
+class SessionInvalid(InvalidInput):
+    """The session is not one whose attendance can be computed."""
+
+    code = "session_invalid"
+
+
 class NotFound(PlatformError):
     """There is no such thing."""
 
@@ -111,6 +117,19 @@ class IdempotencyConflict(Refused):
     """The same key was used before with other content."""
 
     code = "idempotency_conflict"
+
+
+class NotYet(Refused):
+    """It is too early for that; the fact `after` says how long to wait."""
+
+    code = "not_yet"
+    retryable = True
+
+
+class NotApplicable(Refused):
+    """There is nothing to decide about this."""
+
+    code = "not_applicable"
 
 
 class JobInterrupted(Refused):
@@ -165,6 +184,12 @@ class ConfigurationError(PlatformError):
 
     code = "misconfigured"
     exit_code = 6
+
+
+class PolicyInvalid(ConfigurationError):
+    """The policy in force does not say how to decide this, or contradicts it."""
+
+    code = "policy_invalid"
 
 
 class SecretRejected(ConfigurationError):

@@ -95,6 +95,7 @@ _MESSAGE = (
     "generation provider_message_id wamid error_code paused_code late_failure attempts queued_at sending_at "
     "accepted_at delivered_at read_at failed_at ambiguous_at suppressed_at cancelled_at"
 )
+_STORED = "result_id session_id version verdict created follow_ups"
 _WRONG_VERSION = ({"version": "-3"}, 2, "version")
 
 ROWS: Mapping[str, Row] = {
@@ -160,7 +161,7 @@ ROWS: Mapping[str, Row] = {
             ({"file": "/dev/null"}, 2, "is missing"),
         ),
     ),
-    "policy show": Row({}, SLUG, "customer members payments reminders messaging texts templates"),
+    "policy show": Row({}, SLUG, "customer members payments reminders messaging attendance texts templates"),
     "obligation list": Row(
         {"customer": lambda office: office.obligation() and SLUG, "state": "open"},
         "Obligations",
@@ -274,6 +275,59 @@ ROWS: Mapping[str, Row] = {
         "is reconciled",
         _DECISION,
         spoilt=(_WRONG_VERSION, ({"value_date": "2026-13-45"}, 2, "value_date")),
+    ),
+    "attendance list": Row(
+        {"customer": lambda office: office.lesson() and SLUG, "verdict": "complete"},
+        "Classes",
+        "id reference course timezone starts_at ends_at state result_id version verdict attended counted",
+    ),
+    "attendance show": Row(
+        {"session": Office.lesson}, "is complete at version 1", "summary students quarantined follow_ups"
+    ),
+    "attendance confirm": Row(
+        {"session": Office.empty_lesson, "as_": "bruno", "note": "feriado"},
+        "5 messages queued",
+        _STORED,
+        spoilt=(
+            ({"version": "-3"}, 2, "version"),
+            ({"version": "7"}, 4, "is at version 1, not 7"),
+            ({"note": "x" * 600}, 2, "note"),
+        ),
+    ),
+    "attendance correct": Row(
+        {
+            "session": Office.lesson,
+            "as_": "bruno",
+            "student": Office.unseen_pupil,
+            "status": "present",
+            "reason": "estaba",
+        },
+        "1 cancelled",
+        _STORED,
+        spoilt=(
+            ({"version": "0"}, 2, "version"),
+            ({"version": "7"}, 4, "is at version 1, not 7"),
+            ({"status": "undetermined"}, 2, "cannot be corrected to undetermined"),
+            ({"late_minutes": "5"}, 2, "with 5 minutes"),
+            ({"reason": ""}, 2, "reason"),
+            ({"student": "nobody-1"}, 3, "no student 'nobody-1'"),
+            ({"student": "-- drop"}, 2, "student"),
+        ),
+    ),
+    "attendance checkin": Row(
+        {
+            "session": Office.lesson,
+            "as_": "bruno",
+            "student": Office.unseen_pupil,
+            "at": "2026-03-02T15:05-03:00",
+        },
+        "is entered",
+        spoilt=(
+            ({"at": "ayer"}, 2, "at"),
+            ({"at": "2026-03-02T15:05"}, 2, "at"),
+            ({"student": "nobody-1"}, 3, "no student 'nobody-1'"),
+            ({"request_id": "a b"}, 2, "source_id"),
+        ),
     ),
     "inbox list": Row(
         {"customer": lambda office: office.held_event() and SLUG, "state": "held"},

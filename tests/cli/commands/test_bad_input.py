@@ -35,6 +35,7 @@ NAMED_THINGS = {
     "event": "E",
     "message": "S",
     "alert": "A",
+    "session": "L",
     "of": "C",
 }
 """Parameters that name a thing by prefix and number."""
@@ -71,7 +72,8 @@ def _wrong_value(name: str, one: object) -> Iterator[Bad]:
         prefix = NAMED_THINGS[parameter]
         for text in ("", f"{prefix}0", f"{prefix.lower()}-1", prefix + "9" * 20, f"X{prefix}1", "１２"):
             yield Bad(f"{parameter} {text!r}", {parameter: text}, 2, repr(text[:20]).rstrip("'"))
-        code = 4 if parameter == "of" else 3  # a decision about another claim refuses, it does not look up
+        # A decision about another claim refuses, it does not look up; an unknown class is an invalid one.
+        code = {"of": 4, "session": 2}.get(parameter, 3)
         yield Bad(f"no such {parameter}", {parameter: f"{prefix}987654"}, code, "There is no")
     if parameter == "customer" and name != MAKES_CUSTOMERS:
         yield Bad("unknown customer", {parameter: "einstein_kid"}, 3, f"Did you mean {SLUG}?")

@@ -51,6 +51,7 @@ MATRIX = """
                  ana  bruno  diego  eve  contact ana  system  support  pretender
 claim.decide     yes  yes    no     no   no           no      no       no
 claim.reverse    yes  yes    no     no   no           no      no       no
+attendance.decide  yes  yes    no     no   no           no      no       no
 job.redrive      yes  yes    no     no   no           no      yes      no
 alert.acknowledge  yes  yes    no     no   no           no      yes      no
 policy.change    yes  no     no     no   no           no      no       no

@@ -43,6 +43,7 @@ class Permission(StrEnum):
 
     CLAIM_DECIDE = "claim.decide"
     CLAIM_REVERSE = "claim.reverse"
+    ATTENDANCE_DECIDE = "attendance.decide"
     JOB_REDRIVE = "job.redrive"
     ALERT_ACKNOWLEDGE = "alert.acknowledge"
     POLICY_CHANGE = "policy.change"
@@ -58,6 +59,7 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
         {
             Permission.CLAIM_DECIDE,
             Permission.CLAIM_REVERSE,
+            Permission.ATTENDANCE_DECIDE,
             Permission.JOB_REDRIVE,
             Permission.ALERT_ACKNOWLEDGE,
             Permission.AUDIT_READ,
@@ -197,6 +199,7 @@ def _printable(identifier: str) -> str:
 _WORDS: Mapping[Permission, str] = {
     Permission.CLAIM_DECIDE: "decide payment claims",
     Permission.CLAIM_REVERSE: "reverse a decision",
+    Permission.ATTENDANCE_DECIDE: "decide about attendance",
     Permission.JOB_REDRIVE: "run failed jobs again",
     Permission.ALERT_ACKNOWLEDGE: "acknowledge or resolve alerts",
     Permission.POLICY_CHANGE: "change the policy",

@@ -41,6 +41,7 @@ from platform_core.errors import (
     StateConflict,
     UnreadableFile,
 )
+from platform_core.tenancy.attendance import Attendance
 from platform_core.tenancy.members import (
     HANDLE,
     MAX_MEMBERS,
@@ -64,8 +65,13 @@ PURPOSES: Mapping[str, frozenset[str]] = {
     "claim.reversed": frozenset({"claim", "reason"}),
     "receipt.unreadable": frozenset({"reason"}),
     "reminder": frozenset({"concept", "amount", "due_on"}),
+    "attendance.absent": frozenset({"pupil", "course", "date", "time"}),
+    "attendance.apology": frozenset({"pupil", "course", "date", "time"}),
 }
 """Every reason to write to somebody, with the placeholders its text and its template may use."""
+
+ATTENDANCE_PURPOSES = frozenset(name for name in PURPOSES if name.startswith("attendance."))
+"""Needed by those customers only whose policy has a section about attendance."""
 
 MIME_TYPES = frozenset({"image/jpeg", "image/png", "image/webp", "application/pdf"})
 MAX_FILE_BYTES = 256 * 1024
@@ -201,7 +207,10 @@ class Messaging(_Section):
 
 
 class Policy(_Section):
-    """Everything a customer decided. The keys of `templates` and `texts` are PURPOSES, all of them."""
+    """Everything a customer decided. The keys of `templates` and `texts` are PURPOSES, all of them.
+
+    Those of attendance may be left out together with the section `attendance`.
+    """
 
     customer: Customer
     members: Mapping[str, Literal[Role.OWNER, Role.OPS, Role.VIEWER]] = Field(max_length=MAX_MEMBERS)
@@ -210,6 +219,7 @@ class Policy(_Section):
     templates: Mapping[str, Template]
     texts: Mapping[str, str]
     messaging: Messaging
+    attendance: Attendance | None = None
 
     @field_validator("members")
     @classmethod
@@ -251,6 +261,14 @@ class Policy(_Section):
                 "payments.second_approver_above_minor asks for a second approver, "
                 "and only one member is owner or ops"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _attendance_has_words(self) -> Self:
+        for name, words in (("texts", self.texts), ("templates", self.templates)):
+            lacking = sorted(ATTENDANCE_PURPOSES - words.keys()) if self.attendance else []
+            if lacking:
+                raise ValueError(f"{name} lacks {', '.join(lacking)}, which the section attendance needs")
         return self
 
 
@@ -396,7 +414,7 @@ def _require_same_customer(tx: Tx, policy: Policy) -> None:
 
 
 def _require_purposes(found: Mapping[str, object]) -> None:
-    missing = [purpose for purpose in PURPOSES if purpose not in found]
+    missing = [purpose for purpose in PURPOSES if purpose not in found and purpose not in ATTENDANCE_PURPOSES]
     if missing:
         raise ValueError(f"lacks {', '.join(missing)}")
     unknown = [purpose for purpose in found if purpose not in PURPOSES]

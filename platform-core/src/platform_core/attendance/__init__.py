@@ -1,0 +1,1 @@
+"""Who was in class: sessions, check-ins, results by version, and what families are told."""

@@ -1,0 +1,134 @@
+"""What crosses the boundary of attendance: how things are named to people, what is asked and answered."""
+
+from __future__ import annotations
+
+from datetime import date, time
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt, StringConstraints
+
+from platform_core.attendance.lifecycle import Status, Verdict
+from platform_core.values import parse_number
+
+Reference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,119}$")]
+"""The customer's own name of a student, a session, a reader or a reading."""
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=120)]
+
+
+class _Contract(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+
+def session_ref(session_id: int) -> str:
+    """How a session is named to people: `L4`, for lesson."""
+    return f"L{session_id}"
+
+
+def parse_session_id(text: str) -> int:
+    """The session that `L4` names. Raises: InvalidInput."""
+    return parse_number(text, "L", "a session")
+
+
+class NewStudent(_Contract):
+    """A student, and the contact who hears of an absence."""
+
+    reference: Reference
+    name: Name
+    contact_id: StrictInt
+
+
+class NewEnrolment(_Contract):
+    """A student attends a course from an instant on; the end is open until it is known."""
+
+    student: Reference
+    course: Name
+    valid_from: AwareDatetime
+    valid_to: AwareDatetime | None = None
+
+
+class NewSession(_Contract):
+    """One class at local wall time; `timezone` is an IANA zone.
+
+    `fold` says which of two is meant, when the hour of its start or end happens twice. `makes_up_for` names
+    the session that this one replaces for those who missed it; that one's results stay as they are.
+    """
+
+    reference: Reference
+    course: Name
+    feed: Reference
+    day: date
+    starts: time
+    ends: time
+    timezone: str = Field(default="", max_length=60)
+    fold: Literal[0, 1] | None = None
+    makes_up_for: Reference | None = None
+
+
+class Reading(_Contract):
+    """One check-in as a reader tells it. `source_id` is the reader's own: the same one again is nothing new.
+
+    `session` may be empty: then it counts for whatever session the student has at that time. `device_at` is
+    what the reader's clock showed when it sent this.
+    """
+
+    source: Reference
+    source_id: Reference
+    student: Reference
+    session: Reference | Literal[""] = ""
+    kind: Literal["in", "out"] = "in"
+    at: AwareDatetime
+    device_at: AwareDatetime | None = None
+
+
+class Beat(_Contract):
+    """A reader says that it lives, and up to when everything it saw is delivered."""
+
+    source: Reference
+    at: AwareDatetime
+    synced_until: AwareDatetime
+
+
+class CorrectionRequest(_Contract):
+    """What a member says of one student, after looking at one version of the result."""
+
+    session_id: StrictInt
+    version: int = Field(gt=0)
+    student: Reference
+    status: Status
+    late_minutes: int | None = Field(default=None, ge=0, le=1440)
+    reason: str = Field(min_length=1, max_length=500)
+
+
+class ConfirmationRequest(_Contract):
+    """A member says that really nobody came, after looking at one version of the result."""
+
+    session_id: StrictInt
+    version: int = Field(gt=0)
+    note: str = Field(default="", max_length=500)
+
+
+class FollowUpCounts(_Contract):
+    """What became of messages to families."""
+
+    queued: int = 0
+    cancelled: int = 0
+    apologised: int = 0
+
+
+class Stored(_Contract):
+    """A version of a result. `created` is false when nothing had changed since it was stored."""
+
+    result_id: int
+    session_id: int
+    version: int
+    verdict: Verdict
+    created: bool
+    follow_ups: FollowUpCounts = FollowUpCounts()
+
+
+class Recorded(_Contract):
+    """How many check-ins were new, and how many had been recorded before."""
+
+    recorded: int
+    known: int
