@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from platform_core.app import App, cancel_work, open_app
-from platform_core.errors import ConfigurationError, InvalidInput, InvalidMoney
+from platform_core.attendance import results
+from platform_core.attendance.contracts import session_ref
+from platform_core.errors import ConfigurationError, InvalidInput, InvalidMoney, PlatformError, Refused
 from platform_core.messaging import contacts
 from platform_core.messaging.contracts import Party
 from platform_core.observability.logs import bind, configure
@@ -78,6 +80,35 @@ def cancel_jobs(customer: str, *, staff: str, entity: str = "", key: str = "") -
             tx, office.member(staff), now=office.app.clock.now(), key=key or None, entity=entity or None
         )
     return asdict(counts)
+
+
+def compute_attendance(customer: str) -> dict[str, int]:
+    """Compute every session that may still change; how many were looked at, changed, and wait for a person.
+
+    Each in a transaction of its own, so that one that is refused stops no other: it is named at the end.
+    What nothing changed about is not stored again, so cron may start this as often as it likes.
+    """
+    refused: list[str] = []
+    looked = changed = waiting = 0
+    with _office(customer) as office:
+        policy, now = office.app.policy(), office.app.clock.now()
+        with office.app.tx() as tx:
+            due = results.list_due(tx, policy=policy, now=now)
+        for session_id in due:
+            try:
+                with office.app.tx() as tx:
+                    stored = results.compute_session(tx, session_id, policy=policy, now=now)
+            except PlatformError as error:
+                refused.append(f"{session_ref(session_id)}: {error.one_line()}")
+                continue
+            looked, changed = looked + 1, changed + stored.created
+            waiting += stored.verdict in results.WAITING
+    if refused:
+        raise Refused(
+            f"{len(refused)} of {len(due)} sessions were not computed: {'; '.join(refused[:5])}",
+            next_step="Correct what they name; the others are computed.",
+        )
+    return {"sessions": looked, "changed": changed, "waiting": waiting}
 
 
 @dataclass(frozen=True, slots=True)
