@@ -5,12 +5,12 @@ from datetime import timedelta
 
 import pytest
 
-from platform_core.attendance import results
+from platform_core.attendance import results, sessions
 from platform_core.attendance.lifecycle import Status
 from platform_core.errors import AmbiguousOutcome, RecipientRefused
 from platform_core.messaging import outbound
 from platform_core.values import Cancelled, Done
-from tests.support.attendance import BRUNO, ENDS, School
+from tests.support.attendance import BRUNO, COURSE, ENDS, LOADER, STARTS, School
 from tests.support.databases import TenantDatabase
 
 
@@ -136,6 +136,32 @@ def test_a_cancelled_session_takes_its_messages_back(school: School, absent: int
         assert counts.apologised == expected
 
     assert [purpose for purpose, _ in school.messages()] == ["attendance.absent", "attendance.apology"]
+
+
+def test_a_family_that_left_the_course_before_the_class_is_apologised_to(school: School, absent: int) -> None:
+    """The list of enrolments came late: the student is not on the roster of that class at all."""
+    school.send(newest_message(school))
+    with school.tx() as tx:
+        before = STARTS - timedelta(days=1)
+        assert sessions.end_enrolment(tx, "s5", COURSE, actor=LOADER, valid_to=before)
+
+    stored = school.compute(absent)
+
+    assert stored.follow_ups.apologised == 1
+    assert "s5" not in school.statuses(absent)
+    assert school.follow_ups(absent) == [(1, "apologised")]
+
+
+def test_a_message_said_not_to_be_sent_is_not_sent_after_its_apology(school: School, absent: int) -> None:
+    """A person resolves an ambiguous message when the absence was corrected already."""
+    school.client.answers.append(AmbiguousOutcome("no answer"))
+    outbox_id = newest_message(school)
+    school.send(outbox_id)
+    school.correct(absent, 1, "s5", Status.PRESENT)
+    with school.tx() as tx:
+        outbound.resolve_ambiguous(tx, outbox_id, BRUNO, "not_sent", now=school.clock.now())
+
+    assert school.send(outbox_id) == Cancelled("not needed any more: absence")
 
 
 def test_a_session_first_computed_after_its_window_writes_to_nobody(school: School) -> None:

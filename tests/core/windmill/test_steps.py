@@ -192,6 +192,7 @@ STEPS: list[Callable[[], object]] = [
     lambda: steps.create_claim(CUSTOMER, **OPENING, request_id="desk-9"),
     lambda: steps.decide_claim(CUSTOMER, staff="ana", claim="C1"),
     lambda: steps.cancel_jobs(CUSTOMER, staff="ana", key="one"),
+    lambda: steps.compute_attendance(CUSTOMER),
 ]
 
 

@@ -61,16 +61,18 @@ def align(
     told = {one.student_id: one for one in _list_open(tx, session.id)}
     window_hours = policy.attendance.correction_window_hours if policy.attendance else 0
     in_time = now <= session.ends_at + timedelta(hours=window_hours)
+    statuses = {student.student_id: student.status for student in students}
     queued = cancelled = apologised = 0
-    for student in students:
-        before = told.get(student.student_id)
-        absent = student.status is Status.ABSENT_UNEXCUSED
+    # Also those who were told and are not on the roster any more: nobody is absent from another's class.
+    for student_id in sorted(statuses.keys() | told.keys()):
+        before, status = told.get(student_id), statuses.get(student_id)
+        absent = status is Status.ABSENT_UNEXCUSED
         if absent and before is None and in_time:
-            queued += _tell(tx, session, student.student_id, version, policy=policy, now=now)
+            queued += _tell(tx, session, student_id, version, policy=policy, now=now)
         elif absent and before is not None and before.state is FollowUpState.APOLOGISED:
-            _ask_somebody(tx, session, student.student_id, version)
+            _ask_somebody(tx, session, student_id, version)
         elif not absent and before is not None and before.state is FollowUpState.QUEUED:
-            known = student.status is not Status.UNDETERMINED
+            known = status is not Status.UNDETERMINED
             match _take_back(tx, session, before, apologise=known, policy=policy, now=now):
                 case FollowUpState.CANCELLED:
                     cancelled += 1
