@@ -9,6 +9,7 @@ from threading import Barrier
 
 import pytest
 from psycopg import errors as pg
+from pydantic import ValidationError
 
 from platform_core import audit
 from platform_core.errors import (
@@ -20,7 +21,14 @@ from platform_core.errors import (
     UnreadableFile,
 )
 from platform_core.tenancy.members import Role, list_members
-from platform_core.tenancy.policy import PURPOSES, Policy, current_policy, load_policy, store_policy
+from platform_core.tenancy.policy import (
+    ATTENDANCE_PURPOSES,
+    PURPOSES,
+    Policy,
+    current_policy,
+    load_policy,
+    store_policy,
+)
 from platform_core.values import Actor
 from tests.support.databases import TenantDatabase
 from tests.support.policies import policy_of
@@ -73,7 +81,53 @@ def test_every_purpose_has_words_in_both_forms(file: Path) -> None:
     assert set(policy.texts) == set(policy.templates) == set(PURPOSES)
 
 
+def test_a_policy_with_attendance_needs_its_words(file: Path) -> None:
+    """A message that nobody wrote words for would stop in the outbox."""
+    content = load_policy(file).model_dump(mode="json")
+    del content["templates"]["attendance.apology"]
+
+    with pytest.raises(ValidationError, match=r"templates lacks attendance\.apology, which"):
+        Policy.model_validate(content)
+
+
+def test_a_policy_without_attendance_needs_no_words_about_it(file: Path) -> None:
+    """Customers who take none, and policies stored before there was any, stay in force."""
+    content = load_policy(file).model_dump(mode="json")
+    del content["attendance"]
+    for section in ("texts", "templates"):
+        content[section] = {
+            name: words for name, words in content[section].items() if name not in ATTENDANCE_PURPOSES
+        }
+
+    assert Policy.model_validate(content).attendance is None
+
+
 REFUSED = {
+    "attendance without words": (
+        '"attendance.apology" = "Disculpe',
+        '"claim.other" = "Disculpe',
+        "texts: has 'claim.other', which nothing sends",
+    ),
+    "nobody could be late": (
+        "absent_after_minutes = 40",
+        "absent_after_minutes = 9",
+        "attendance: absent_after_minutes is shorter than grace_minutes",
+    ),
+    "an absence that counts as attended": (
+        'absent_unexcused = { rate = "missed"',
+        'absent_unexcused = { rate = "attended"',
+        "attendance.counts: says that an absence is attended",
+    ),
+    "a present that is missed": (
+        'present = { rate = "attended" }',
+        'present = { rate = "missed" }',
+        "attendance.counts: says that present is something else than attended",
+    ),
+    "counts of no status": (
+        'left_early = { rate = "attended" }',
+        'asleep = { rate = "attended" }',
+        "attendance.counts: lacks left_early",
+    ),
     "unknown zone": ('"America/Santiago"', '"America/Macondo"', "customer.timezone: is not a time zone"),
     "unknown currency": ('"CLP"', '"XXX"', "customer.currency: is not a known currency"),
     "bad slug": (
