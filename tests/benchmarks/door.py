@@ -31,6 +31,9 @@ GOAL_P99_MS = 50.0
 GOAL_MB = 120.0
 PACE_S = 500
 CONNECTIONS = 128
+LAST_LOAD = 24_000
+"""More than it can take before it is killed."""
+
 BARE_TABLE = "CREATE TABLE public.bare (body bytea NOT NULL)"
 TITLES = {
     "ours": "ours: verified, stored, answered",
@@ -55,18 +58,17 @@ class Figures:
 @contextmanager
 def other_server(kind: str, dsn: str) -> Iterator[int]:
     """One of the others, in a process of its own; its port."""
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "tests.benchmarks.door_others", kind, dsn],
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         text=True,
-    )
-    try:
-        assert process.stdout is not None
-        yield int(process.stdout.readline())
-    finally:
-        process.kill()
-        process.wait()
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
 
 
 def _load(databases: Databases, folder: Path, kinds: Sequence[str], scale: Scale) -> Figures:
@@ -94,7 +96,7 @@ def _load(databases: Databases, folder: Path, kinds: Sequence[str], scale: Scale
         for turn in range(rounds):
             found.paced.append(_send(tenant, door.port, f"paced_{turn}_", PACE_S * 4, rate_s=PACE_S))
         found.resident_mb = door.resident_mb()
-        found.lost = _lost(tenant, [*found.loads["ours"], *found.paced, _kill(door, tenant, count)])
+        found.lost = _lost(tenant, [*found.loads["ours"], *found.paced, _kill(door, tenant)])
     return found
 
 
@@ -114,14 +116,14 @@ def _lost(tenant: TenantDatabase, loads: list[Load]) -> int:
     return len(answered - kept)
 
 
-def _kill(door: DoorProcess, tenant: TenantDatabase, count: int) -> Load:
+def _kill(door: DoorProcess, tenant: TenantDatabase) -> Load:
     """SIGKILL in the middle of a full load."""
     killer = threading.Timer(0.5, door.process.kill)
     killer.start()
     path = f"/api/r/{tenant.slug}/ycloud/inbound"
-    load = send(Order(door.port, path, SECRET, "killed_", count * 4, CONNECTIONS))
+    load = send(Order(door.port, path, SECRET, "killed_", LAST_LOAD, CONNECTIONS))
     killer.join()
-    if load.answers.get("200") in (None, count * 4):
+    if load.answers.get("200") in (None, LAST_LOAD):
         raise SystemExit("The door was not killed in the middle of its load")
     return load
 
