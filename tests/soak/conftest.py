@@ -4,8 +4,8 @@ Each proof has one name and two lengths: `--short` makes it small enough for eve
 for a change of the queue. What each proves:
 
 - `test_kills`: a worker of two threads over lanes, killed at random moments and at every statement, reruns
-  at most the batch it held, loses nothing and keeps every order; one that was only stopped past its lease
-  changes nothing when it wakes, and says what it lost.
+  at most the batch it held, loses nothing and keeps every order; one that was only stopped past its lease, at
+  any statement, changes nothing that is another's by then, and says what it lost.
 - `test_database`: a drain goes on through sessions that PostgreSQL ends at random and through crashes of the
   whole server; every job ends once.
 - `test_rounds`: of one noisy customer and fifty quiet ones, the quiet ones hardly wait.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -9,10 +10,11 @@ import signal
 from functools import partial
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.support.databases import TenantDatabase
-from tests.support.killing import Moment, run_and_kill
+from tests.support.killing import Moment, run_and_kill, run_and_stop
 from tests.support.queues import add, expire_leases, look, wait_until
 from tests.support.toil import (
     BATCH,
@@ -102,6 +104,49 @@ def test_killed_at_any_statement_two_threads_lose_nothing_and_keep_every_order(
             assert look(tenant_db, "SELECT count(*) FROM jobs.job") == [(0,)], kill_at
 
     assert look(tenant_db, "SELECT count(*) = count(DISTINCT job_id) FROM jobs.done") == [(True,)]
+
+
+@pytest.mark.timeout(1200)
+def test_stopped_at_any_statement_a_worker_changes_nothing_that_is_anothers_by_then(
+    tenant_db: TenantDatabase, tmp_path: Path, *, is_short: bool
+) -> None:
+    """SIGSTOP before the statement, its leases over, another worker takes what it can, SIGCONT."""
+
+    def take_over(folder: Path) -> None:
+        with tenant_db.admin() as admin, contextlib.suppress(psycopg.errors.LockNotAvailable):
+            admin.execute(
+                "SET lock_timeout = '200ms'"
+            )  # what it holds in the middle of a commit stays its own
+            admin.execute("UPDATE jobs.lease SET expires_at = clock_timestamp() - interval '1 second'")
+        other = start(tenant_db, folder, Toil(pause_s=0.0))
+        other.join(60)
+        assert other.exitcode == 0
+
+    with tenant_db.connect() as tx:
+        fill(tx, 18, lanes=2)
+        counted = tmp_path / "whole"
+        counted.mkdir()
+        statements = run_and_kill(
+            tenant_db.dsn, toil, (str(counted), Toil(pause_s=0.0)), kill_at=0, moment="before"
+        )
+        for stop_at in range(1, statements, 7 if is_short else 1):
+            folder = tmp_path / str(stop_at)
+            folder.mkdir()
+            ids = fill(tx, 18, lanes=2)
+            run_and_stop(
+                tenant_db.dsn,
+                toil,
+                (str(folder), Toil(pause_s=0.0)),
+                stop_at=stop_at,
+                meanwhile=partial(take_over, folder),
+            )
+            toil(tenant_db.dsn, str(folder), Toil(pause_s=0.0))  # what neither could take
+            ended = look(tenant_db, f"{ENDED} WHERE job_id >= %s", min(ids))
+
+            assert ended == [(18, 18, True)], stop_at
+            assert {one.job_id for one in starts_of(folder)} == set(ids), stop_at
+            assert look(tenant_db, "SELECT count(*) FROM jobs.job") == [(0,)], stop_at
+            assert look(tenant_db, "SELECT count(*) FROM jobs.lease") == [(0,)], stop_at
 
 
 WORKING = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND application_name LIKE 'job-%%'"

@@ -28,7 +28,8 @@ _STATEMENT_MESSAGES = (b"Q", b"B")  # a simple query, or the bind of an extended
 class Relay:
     """Passes every byte between a process and the server, and kills the process at one statement.
 
-    `kill_at` counts from one; zero only counts. `seen` is how many statements passed.
+    `kill_at` counts from one; zero only counts. `seen` is how many statements passed. With `meanwhile` the
+    process is not killed but stopped before that statement, until what happens meanwhile has happened.
     """
 
     admin_dsn: str
@@ -36,6 +37,7 @@ class Relay:
     moment: Moment = "before"
     victim_pid: int = 0
     seen: int = 0
+    meanwhile: Callable[[], object] | None = None
     _counting: threading.Lock = field(default_factory=threading.Lock)
 
     @contextlib.contextmanager
@@ -74,6 +76,10 @@ class Relay:
                 length = stream.read(4)
                 message = kind + length + stream.read(struct.unpack("!I", length)[0] - 4)
                 if kind in _STATEMENT_MESSAGES and self._is_the_one():
+                    if self.meanwhile is not None:
+                        self._stop_for(self.meanwhile)
+                        upstream.sendall(message)
+                        continue
                     if self.moment == "during":
                         upstream.sendall(message + _rest_of_batch(kind, stream))
                     os.kill(self.victim_pid, signal.SIGKILL)
@@ -84,6 +90,13 @@ class Relay:
         with self._counting:
             self.seen += 1
             return self.seen == self.kill_at
+
+    def _stop_for(self, meanwhile: Callable[[], object]) -> None:
+        os.kill(self.victim_pid, signal.SIGSTOP)
+        try:
+            meanwhile()
+        finally:
+            os.kill(self.victim_pid, signal.SIGCONT)
 
     @staticmethod
     def _to_client(client: socket.socket, upstream: socket.socket) -> None:
@@ -140,6 +153,27 @@ def run_and_kill(
     Fails when the process ends in any way but the kill, or (`kill_at` zero) success.
     """
     relay = Relay(admin_dsn, kill_at, moment)
+    expected = -signal.SIGKILL if kill_at else 0
+    return _run(relay, work, arguments, expected)
+
+
+def run_and_stop(
+    admin_dsn: str,
+    work: Callable[..., object],
+    arguments: tuple[object, ...],
+    *,
+    stop_at: int,
+    meanwhile: Callable[[], object],
+) -> int:
+    """Run `work(dsn, *arguments)` in a process of its own, stopped before one statement; statements seen.
+
+    Fails when the process does not end well: a stopped one must find out by itself what it has lost.
+    """
+    return _run(Relay(admin_dsn, stop_at, meanwhile=meanwhile), work, arguments, 0)
+
+
+def _run(relay: Relay, work: Callable[..., object], arguments: tuple[object, ...], expected: int) -> int:
+    kill_at = relay.kill_at
     with relay.listening() as dsn:
         gate = _context.Event()
         victim = _context.Process(target=_wait_then, args=(gate, work, dsn, *arguments))
@@ -151,7 +185,6 @@ def run_and_kill(
             victim.kill()
             victim.join()
             raise AssertionError(f"statement {kill_at} of the process never came")
-        expected = -signal.SIGKILL if kill_at else 0
         if victim.exitcode != expected and not (kill_at and relay.seen < kill_at):
             raise AssertionError(f"the process ended with {victim.exitcode}, not {expected}")
     return relay.seen
