@@ -8,18 +8,12 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from importlib import import_module
 from typing import Any
 
-import psycopg
 import uvicorn
 import uvloop
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
-CONNECTIONS = 8
-INSERT = "INSERT INTO public.bare (body) VALUES (%b)"
 ANSWER = b'{"outcome":"stored","event":"E1"}'
 
 Receive = Callable[[], Awaitable[Any]]  # Any: as ASGI types its messages
@@ -49,49 +43,11 @@ async def only_answer(scope: object, receive: Receive, send: Send) -> None:
     await _answer(send)
 
 
-async def starlette_answer(request: Request) -> Response:
-    """Read the body, answer."""
-    await request.body()
-    return Response(ANSWER, media_type="application/json")
-
-
-class OneInsertEach:
-    """Read the body, insert it in a transaction of its own, answer."""
-
-    def __init__(self, dsn: str) -> None:
-        self.dsn = dsn
-        self.free: asyncio.Queue[psycopg.AsyncConnection] = asyncio.Queue()
-
-    async def open(self) -> None:
-        """Open the connections."""
-        for _ in range(CONNECTIONS):
-            self.free.put_nowait(await psycopg.AsyncConnection.connect(self.dsn, autocommit=True))
-
-    async def answer(self, request: Request) -> Response:
-        """One request."""
-        body = await request.body()
-        connection = await self.free.get()
-        try:
-            await connection.execute(INSERT, (body,), prepare=True)
-        finally:
-            self.free.put_nowait(connection)
-        return Response(ANSWER, media_type="application/json")
-
-
-def starlette(endpoint: Callable[[Request], Awaitable[Response]]) -> Starlette:
-    """One route, as the door has them."""
-    return Starlette(routes=[Route("/api/r/{path:path}", endpoint, methods=["POST"])])
-
-
 async def serve(kind: str, dsn: str) -> None:
     """Serve until killed; the port is printed first."""
     app: Any = only_answer  # Any: one of three ASGI applications
-    if kind == "starlette":
-        app = starlette(starlette_answer)
-    if kind == "insert":
-        inserting = OneInsertEach(dsn)
-        await inserting.open()
-        app = starlette(inserting.answer)
+    if kind in ("starlette", "insert"):
+        app = await import_module("tests.benchmarks.door_starlette").application(kind, dsn)
     config = uvicorn.Config(
         app, port=0, http="httptools", ws="none", lifespan="off", interface="asgi3", log_config=None,
         access_log=False, server_header=False,

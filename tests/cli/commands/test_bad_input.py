@@ -17,6 +17,8 @@ from tests.cli.commands.rows import ROWS, words
 from tests.support.offices import SLUG, Office
 from tests.support.wmctl import Said, Terminal, commands, content_of, rows_of
 
+pytestmark = pytest.mark.timeout(600)  # the first test waits for one good line of every command
+
 COMMANDS = commands()
 CHOOSING = sorted(
     name
