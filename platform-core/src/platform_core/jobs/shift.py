@@ -22,6 +22,7 @@ from platform_core.jobs.contracts import Job
 from platform_core.jobs.era import Era, Running, Tally, Terms, end_era, settle
 from platform_core.jobs.execution import OUTCOMES, ClaimedRow, Settlement, admit, judge, outcome_of
 from platform_core.jobs.lease import open_lease
+from platform_core.jobs.lifecycle import FINAL
 from platform_core.jobs.lookout import Lookout
 from platform_core.jobs.pace import Pace
 from platform_core.jobs.settlement import Exchange, claim_suspect
@@ -36,7 +37,6 @@ FLOOR_S = 10.0  # how long a late commit may stay unseen behind a floor
 SETTLE_S = 0.5  # how long a finished job may stay unsettled
 LISTEN_S = 0.5
 SUSPECTS_A_TICK = 100
-ENDED = ("done", "cancelled", "dead")
 
 log = structlog.get_logger("platform_core.jobs")
 
@@ -316,7 +316,7 @@ class Shift:
                 era.results.append(settlement)
                 era.ran.append(running)
                 era.running = None
-        if spec.ordered and settlement.outcome not in ENDED and row.lane is not None:
+        if spec.ordered and settlement.outcome not in FINAL and row.lane is not None:
             era.barred.add((row.kind, row.lane))
         return delicate, ended_s
 
