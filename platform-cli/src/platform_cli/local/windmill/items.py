@@ -2,18 +2,16 @@
 
 `customers/<c>/` holds the items by kind, in the official CLI's file format; `<c>/scripts/<name>.py` is the
 script `f/<c>/<name>`, and `<c>/config/<name>.http_trigger.yaml` the route `f/<c>/<name>`. A field this
-runtime would have to ignore is refused, so that nothing works here and differs on the server. `flows/` and
-`dashboard/` are not read.
+runtime would have to ignore is refused, so that nothing works here and differs on the server. Flows are
+read by `flows.loading`; `dashboard/` is not read.
 """
 
 from __future__ import annotations
 
 import ast
-import importlib.metadata
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TypeAlias
@@ -23,7 +21,11 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from platform_cli.local.windmill import jsonb, routes
+from platform_cli.local.windmill.fields import as_json, shown
+from platform_cli.local.windmill.flows.loading import load_flows
+from platform_cli.local.windmill.flows.model import Flow
 from platform_cli.local.windmill.jsonb import Json
+from platform_cli.local.windmill.locks import missing_requirement
 from platform_core.errors import InvalidInput, UnreadableFile
 from platform_core.values import TenantSlug, parse_tenant_slug
 
@@ -31,17 +33,20 @@ _ITEM_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
 _CRON_FIELDS = 6
 _MAX_FILE_BYTES = 4 * 1024 * 1024
 _SCRIPT_SUFFIXES = (".script.yaml", ".script.lock", ".py")
-_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.!+_-]+)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A runnable script. `timeout_s` is its own limit in seconds, if it has one."""
+    """A runnable script. `timeout_s` is its own limit in seconds, if it has one.
+
+    `content` is there for Python that is written in a flow, which has no file of its own.
+    """
 
     path: str
     file: Path
     has_preprocessor: bool
     timeout_s: int | None
+    content: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,7 @@ class CustomerItems:
     customer: TenantSlug
     folder: Path
     scripts: Mapping[str, Script]
+    flows: Mapping[str, Flow]
     routes: tuple[HttpRoute, ...]
     schedules: tuple[Schedule, ...]
     resources: Mapping[str, Json] = field(repr=False)
@@ -101,6 +107,7 @@ def load_customer(folder: Path, *, workspace: str = "prod") -> CustomerItems:
         customer=customer,
         folder=folder,
         scripts=scripts,
+        flows=load_flows(customer, folder / "flows", scripts.keys()),
         routes=tuple(found_routes),
         schedules=tuple(found_schedules),
         resources=dict(_resource(file) for file in config if file.kind == "resource"),
@@ -161,10 +168,10 @@ class _ItemFile:
             choices = rule if isinstance(rule, tuple) else (rule,)
             types = tuple(choice for choice in choices if isinstance(choice, type))
             if types and not isinstance(value, types):
-                raise self.problem(name, f"{_shown(value)} is not of the right type")
+                raise self.problem(name, f"{shown(value)} is not of the right type")
             if not types and not any(value == choice and type(value) is type(choice) for choice in choices):
-                known = ", ".join(_shown(choice) for choice in choices)
-                raise self.problem(name, f"{_shown(value)} is not done here; known: {known}")
+                known = ", ".join(shown(choice) for choice in choices)
+                raise self.problem(name, f"{shown(value)} is not done here; known: {known}")
 
     def known_script(self, scripts: Mapping[str, Script]) -> str:
         """The path in `script_path`, which has to be a script of this customer."""
@@ -182,10 +189,6 @@ class _ItemFile:
 
 
 _Rule: TypeAlias = "type | tuple[type, ...] | tuple[Json, ...]"
-
-
-def _shown(value: object) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)[:80]
 
 
 def _read(file: Path) -> str:
@@ -208,28 +211,10 @@ def _fields(file: Path) -> Mapping[str, Json]:
         raise InvalidInput(
             f"{file} is not YAML{place}: {getattr(error, 'problem', None) or error}"
         ) from error
-    value = _as_json(loaded, file)
+    value = as_json(loaded, file)
     if not isinstance(value, dict):
         raise InvalidInput(f"{file} is not a mapping of fields")
     return value
-
-
-def _as_json(value: object, file: Path) -> Json:
-    match value:
-        case None | bool() | str():
-            return value
-        case int():
-            return Decimal(value)
-        case float():
-            return Decimal(repr(value))
-        case list():
-            return [_as_json(item, file) for item in value]
-        case dict():
-            return {str(key): _as_json(item, file) for key, item in value.items()}
-        case date() | datetime():
-            return value.isoformat()
-        case _:
-            raise InvalidInput(f"{file}: a value of type {type(value).__name__} is not JSON")
 
 
 def _config_files(customer: str, folder: Path) -> Iterator[_ItemFile]:
@@ -313,24 +298,12 @@ def _check_lock(file: _ItemFile, folder: Path) -> None:
     reference = file.text("lock")
     if reference != f"!inline {file.path}.script.lock":
         raise file.problem("lock", f"is not '!inline {file.path}.script.lock'")
-    for line in _read(folder / f"{name}.script.lock").splitlines():
-        requirement = line.strip()
-        if not requirement or requirement.startswith(("#", "-")):
-            continue
-        found = _REQUIREMENT.fullmatch(requirement)
-        if found is None or _installed(found.group(1)) != found.group(2):
-            raise file.problem(
-                "lock",
-                f"needs {requirement}, which is not installed here",
-                "Install it, or use a Windmill server.",
-            )
-
-
-def _installed(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
+    if requirement := missing_requirement(_read(folder / f"{name}.script.lock")):
+        raise file.problem(
+            "lock",
+            f"needs {requirement}, which is not installed here",
+            "Install it, or use a Windmill server.",
+        )
 
 
 # --- Routes, schedules, resources, variables --------------------------------------------------------------

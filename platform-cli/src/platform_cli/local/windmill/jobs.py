@@ -24,7 +24,7 @@ from typing import Literal
 from platform_cli.local.windmill import child, events, jsonb, references
 from platform_cli.local.windmill.items import Script
 from platform_cli.local.windmill.jsonb import Json
-from platform_cli.local.windmill.processes import Mode, Starter
+from platform_cli.local.windmill.processes import Mode, Starter, kill_group
 from platform_cli.local.windmill.references import OWNER, Reader
 from platform_cli.local.windmill.results import JobResult, execution_error, job_result
 
@@ -73,10 +73,11 @@ class JobEnded:
 
 
 @dataclass(frozen=True, slots=True)
-class FlowStep:
-    """Where in a flow a job stands: ids of the flow's job and of the outermost one, path, id of the step."""
+class FlowPlace:
+    """Where in a flow a job stands: the flow's job, the flow that collects its results, the outermost one."""
 
     flow_job_id: str
+    scope_job_id: str
     root_job_id: str
     flow_path: str
     step_id: str
@@ -94,7 +95,7 @@ class Order:
     timeout_s: float
     beside: Sequence[Script] = field(default=(), repr=False)
     kind: JobKind = "script"
-    step: FlowStep | None = None
+    step: FlowPlace | None = None
     job_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
@@ -126,6 +127,8 @@ class Jobs:
         self._on_end = on_end
         self._readers = {self.admin_token: Reader(OWNER, f"{OWNER}@windmill.dev", f"u/{OWNER}", None)}
         self._reserved: dict[str, Mapping[str, str]] = {}
+        self._pids: dict[str, int] = {}
+        self._canceled: set[str] = set()
         self._slots = threading.BoundedSemaphore(max_jobs)
         self._home = Path(tempfile.mkdtemp(prefix="wm-"))
         self._starter = Starter(mode, self._home)
@@ -166,12 +169,7 @@ class Jobs:
 
         Raises: RequestRefused for arguments that cannot be stored, StarterGone when the runtime is closing.
         """
-        try:
-            jsonb.to_text(dict(order.arguments))
-        except jsonb.NotStorable as error:
-            raise events.database_refusal(error) from error
-        except jsonb.TooDeep as error:
-            raise events.too_deep(error) from error
+        storable(order.arguments)
         started = time.monotonic()
         ok = False
         try:
@@ -180,6 +178,8 @@ class Jobs:
             ok = result.ok
             return result
         finally:
+            self._pids.pop(order.job_id, None)
+            self._canceled.discard(order.job_id)
             self._tell_end(order, ok=ok, duration_ms=round((time.monotonic() - started) * _MILLISECONDS))
 
     def _run(self, order: Order, job: _Job) -> JobResult:
@@ -193,7 +193,16 @@ class Jobs:
         ended = self._starter.run(folder, timeout_s, lambda pid: self._tell_start(pid, order))
         return job_result(ended, folder, job.job_id, round((time.monotonic() - started) * _MILLISECONDS))
 
+    def cancel(self, job_id: str) -> None:
+        """Kill the process of a job, now or as soon as it exists; a job that is not run stays as it is."""
+        self._canceled.add(job_id)
+        if pid := self._pids.get(job_id):
+            kill_group(pid)
+
     def _tell_start(self, pid: int, order: Order) -> None:
+        self._pids[order.job_id] = pid
+        if order.job_id in self._canceled:
+            kill_group(pid)
         if self._on_start is not None:
             flow, step = _place(order)
             self._on_start(JobStarted(pid, order.job_id, order.script.path, order.trigger, flow, step))
@@ -223,12 +232,13 @@ class Jobs:
             shutil.rmtree(self._home / job_id, ignore_errors=True)
 
     def _environment(self, order: Order, job_id: str, token: str) -> dict[str, str]:
-        """Windmill's own set, nothing of this process's. What belongs to flows and apps stays empty."""
+        """Windmill's own set, nothing of this process's. What belongs to apps stays empty."""
         path, trigger, reader = order.script.path, order.trigger, order.reader
         schedule = trigger.path if trigger.kind == "schedule" else ""
         scheduled_for = (trigger.scheduled_for or datetime.now(UTC)).astimezone(UTC)
         origin = (schedule or "manual").replace("/", "_")
         stamp = round(time.time() * _MILLISECONDS)
+        owner = reader.username if schedule else "user"
         return {
             "WM_WORKSPACE": self.workspace,
             "WM_TOKEN": token,
@@ -237,15 +247,16 @@ class Jobs:
             "WM_BASE_URL": self.base_url,
             "WM_JOB_ID": job_id,
             "WM_JOB_PATH": path,
-            "WM_ROOT_JOB_ID": job_id,
+            "WM_ROOT_JOB_ID": order.step.root_job_id if order.step else job_id,
             "WM_SCHEDULE_PATH": schedule,
             "WM_SCHEDULED_FOR": scheduled_for.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "WM_PERMISSIONED_AS": reader.permissioned_as,
-            "WM_STATE_PATH": f"{path}/{reader.username if schedule else 'user'}",
+            "WM_STATE_PATH": f"{path}/{owner}",
             "WM_OBJECT_PATH": f"{path.replace('/', '_')}/{origin}/{stamp}_{job_id}",
             "WM_WORKER_GROUP": "default",
             "WM_RUNNABLE_ID": "",
             **dict.fromkeys(_EMPTY_VARIABLES, ""),
+            **(_of_flow(order.step, owner, origin, f"{stamp}_{job_id}") if order.step else {}),
             "BASE_INTERNAL_URL": self.base_url,
             "PATH": _PATH,
             "HOME": str(self._home),
@@ -257,11 +268,14 @@ class Jobs:
     def _prepare(self, job: _Job, order: Order, arguments: Mapping[str, Json]) -> Path:
         """The job's folder: its request, and the customer's scripts where `f.<customer>` finds them."""
         folder = self._home / job.job_id
-        _, customer, name = order.script.path.split("/")
-        package = folder / "f" / customer
-        package.mkdir(parents=True)
-        module = name.replace("-", "_").lower()
-        shutil.copyfile(order.script.file, package / f"{module}.py")
+        _, customer, *names = order.script.path.replace("-", "_").split("/")
+        package, module = folder / "f" / customer, ".".join(names).lower()
+        source = package / f"{module.replace('.', '/')}.py"
+        source.parent.mkdir(parents=True)
+        if order.script.content is None:
+            shutil.copyfile(order.script.file, source)
+        else:
+            source.write_text(order.script.content, encoding="utf-8")
         for other in order.beside:
             if other.path != order.script.path:
                 (package / other.file.name.replace("-", "_")).symlink_to(other.file.resolve())
@@ -284,6 +298,28 @@ _EMPTY_VARIABLES = (
     "WM_END_USER_EMAIL",
     "WM_TESTED_RUNNABLE",
 )
+
+
+def storable(arguments: Mapping[str, Json]) -> None:
+    """Refuse arguments that PostgreSQL cannot keep, as the server does. Raises: RequestRefused."""
+    try:
+        jsonb.to_text(dict(arguments))
+    except jsonb.NotStorable as error:
+        raise events.database_refusal(error) from error
+    except jsonb.TooDeep as error:
+        raise events.too_deep(error) from error
+
+
+def _of_flow(step: FlowPlace, owner: str, origin: str, tail: str) -> dict[str, str]:
+    """What a step of a flow sees beside, or instead of, what a script sees."""
+    return {
+        "WM_FLOW_JOB_ID": step.flow_job_id,
+        "WM_ROOT_FLOW_JOB_ID": step.scope_job_id,
+        "WM_FLOW_PATH": step.flow_path,
+        "WM_FLOW_STEP_ID": step.step_id,
+        "WM_STATE_PATH": f"{step.flow_path}/{step.step_id}_{owner}",
+        "WM_OBJECT_PATH": f"{step.flow_path.replace('/', '_')}/{origin}/{step.step_id}/{tail}",
+    }
 
 
 def _place(order: Order) -> tuple[str, str]:

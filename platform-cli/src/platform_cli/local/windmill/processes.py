@@ -208,8 +208,7 @@ class _Watch:
 
     def _kill(self) -> None:
         if self.pid:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
+            kill_group(self.pid)
 
     def close(self) -> None:
         """Let go of the pipes; a job that still runs is killed."""
@@ -217,3 +216,9 @@ class _Watch:
             self._kill()
         os.close(self.report_fd)
         os.close(self.output_fd)
+
+
+def kill_group(pid: int) -> None:
+    """Kill a job's process and those it started; one that is gone already is not missed."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)

@@ -14,6 +14,11 @@ from typing import Self
 
 from platform_cli.local.windmill import answers, events, items, jsonb, references, routes
 from platform_cli.local.windmill.answers import HttpAnswer, RequestRefused
+from platform_cli.local.windmill.flows import api
+from platform_cli.local.windmill.flows.api import Request
+from platform_cli.local.windmill.flows.engine import Engine, FlowMoved
+from platform_cli.local.windmill.flows.model import Flow
+from platform_cli.local.windmill.flows.state import State
 from platform_cli.local.windmill.items import HttpRoute, Script
 from platform_cli.local.windmill.jobs import (
     JobEnded,
@@ -22,15 +27,17 @@ from platform_cli.local.windmill.jobs import (
     Order,
     Trigger,
     robot,
+    storable,
     username_of,
 )
 from platform_cli.local.windmill.jsonb import Json
 from platform_cli.local.windmill.processes import Mode
 from platform_cli.local.windmill.references import Reader
 from platform_cli.local.windmill.results import JobResult
-from platform_core.errors import NotFound, Unavailable
+from platform_core.errors import ConfigurationError, NotFound, Unavailable
+from platform_core.values import Clock, SystemClock
 
-__all__ = ["JobEnded", "JobStarted", "Runtime", "Trigger"]
+__all__ = ["FlowMoved", "JobEnded", "JobStarted", "Runtime", "Trigger"]
 
 DEFAULT_TIMEOUT_S = 600.0
 
@@ -43,6 +50,9 @@ class Runtime:
     `resources` (by path, such as `f/acme/database`) and `variables` stand beside those in the customers'
     folders, and win over them. `mode` warm forks each job from a process that has imported what scripts use;
     cold starts a fresh interpreter for each.
+
+    Flows need a database for what they remember, `state_dsn` (see `flows.state.prepare_database`), and go on
+    where another runtime left them there. `clock` decides when what waits is due.
     """
 
     def __init__(  # noqa: PLR0913 - each one is a choice of the caller, and most are by keyword
@@ -54,12 +64,16 @@ class Runtime:
         on_start: Callable[[JobStarted], None] | None = None,
         *,
         on_end: Callable[[JobEnded], None] | None = None,
+        on_move: Callable[[FlowMoved], None] | None = None,
+        state_dsn: str = "",
+        clock: Clock | None = None,
         variables: Mapping[str, str] | None = None,
         max_jobs: int = 16,
     ) -> None:
         loaded = items.load_customers(customers_root, workspace=workspace)
         self.workspace = workspace
         self.mode: Mode = mode
+        self.flows = {path: flow for customer in loaded for path, flow in customer.flows.items()}
         self.scripts = {path: script for customer in loaded for path, script in customer.scripts.items()}
         self.routes = tuple(route for customer in loaded for route in customer.routes)
         self.schedules = tuple(schedule for customer in loaded for schedule in customer.schedules)
@@ -80,6 +94,17 @@ class Runtime:
             on_end=on_end,
         )
         self._unwatched: list[threading.Thread] = []
+        self._engine: Engine | None = None
+        if state_dsn:
+            self._engine = Engine(
+                State(state_dsn),
+                self.jobs,
+                self,
+                clock or SystemClock(),
+                max_jobs=max_jobs,
+                on_end=on_end,
+                on_move=on_move,
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -90,6 +115,8 @@ class Runtime:
     def close(self) -> None:
         """End every job and remove what jobs left on disk. Safe to call twice."""
         self.jobs.stop()
+        if self._engine is not None:
+            self._engine.close()
         for waiting in self._unwatched:
             waiting.join()
         self._unwatched.clear()
@@ -151,6 +178,65 @@ class Runtime:
         return self.jobs.run(
             self._order(script, arguments, reader, started_by, timeout_s=timeout_s or DEFAULT_TIMEOUT_S)
         )
+
+    @property
+    def engine(self) -> Engine:
+        """What runs flows. Raises: ConfigurationError when this runtime has no database for them."""
+        if self._engine is None:
+            raise ConfigurationError(
+                "This runtime runs no flows: it has no database for what they remember",
+                next_step="Open it with state_dsn.",
+            )
+        return self._engine
+
+    def start_flow(self, path: str, args: Mapping[str, object], *, trigger: Trigger | None = None) -> str:
+        """Begin a flow as the customer's robot; gives the id of its job.
+
+        Raises: NotFound for an unknown flow, RequestRefused for arguments that cannot be stored.
+        """
+        flow = self.flow_at(path)
+        if flow is None:
+            raise NotFound(
+                f"There is no flow {path}", next_step=f"Known: {', '.join(sorted(self.flows)) or 'none'}."
+            )
+        arguments = {name: jsonb.from_python(value) for name, value in args.items()}
+        started_by = trigger or Trigger()
+        return self.begin_flow(flow, arguments, robot(path, username_of(started_by, path)), started_by)
+
+    def run_flow(
+        self,
+        path: str,
+        args: Mapping[str, object],
+        *,
+        timeout_s: float | None = None,
+        trigger: Trigger | None = None,
+    ) -> JobResult:
+        """Begin a flow and wait for its end.
+
+        Raises: as `start_flow`; Unavailable when it does not end in time, while it goes on.
+        """
+        return self.flow_result(self.start_flow(path, args, trigger=trigger), timeout_s)
+
+    def begin_flow(self, flow: Flow, arguments: Mapping[str, Json], reader: Reader, trigger: Trigger) -> str:
+        """Begin a flow on somebody's behalf. Raises: RequestRefused for arguments that cannot be stored."""
+        storable(arguments)
+        return self.engine.start(flow, arguments, reader, trigger)
+
+    def flow_result(self, job_id: str, timeout_s: float | None = None) -> JobResult:
+        """Wait for a flow. Raises: Unavailable when it does not end in time, or the runtime is closed."""
+        if not self.engine.wait(job_id, timeout_s):
+            raise Unavailable(
+                f"The flow {job_id} has not ended", next_step="It goes on; ask for it by its id."
+            )
+        return self.engine.result(job_id)
+
+    def flow_at(self, path: str) -> Flow | None:
+        """A flow by its path."""
+        return self.flows.get(path)
+
+    def script_at(self, path: str) -> Script | None:
+        """A script by its path."""
+        return self.scripts.get(path)
 
     def handle_route(
         self, method: str, path: str, query: str, headers: Headers, body: bytes, *, token: str = ""
@@ -245,6 +331,45 @@ class Runtime:
             return self._answered(order) if wait else self._begun(order)
         except RequestRefused as error:
             return error.answer
+
+    def handle_run_flow(
+        self, path: str, query: str, headers: Headers, body: bytes, reader: Reader, *, wait: bool = True
+    ) -> HttpAnswer:
+        """Answer `jobs/run_wait_result/f/<path>`, or `jobs/run/f/<path>` without `wait`: 201 and the id."""
+        try:
+            raw = events.receive_body(_content_type(headers), body)
+            flow = self.flow_at(path)
+            if flow is None:
+                return answers.plain(404, f"Not found: flow not found at name {path} (lib.rs:1778)")
+            if not reader.may_read(path):
+                rights = reader.as_debug(kind="AuthedRef")
+                return answers.plain(
+                    401,
+                    f"Not authorized: You are not authorized to access this flow: {path} (but it exists). "
+                    f"Your permissions are: {rights}",
+                )
+            options = _run_options(query)
+            parsed = events.parse_body(raw, use_raw=options.raw)
+            arguments = events.main_arguments(parsed, wrap=options.wrap_body)
+            job_id = self.begin_flow(flow, arguments, reader, Trigger())
+            if not wait:
+                return answers.text(201, job_id)
+            result = self.flow_result(job_id)
+            return answers.to_answer(result.text, ok=result.ok)
+        except RequestRefused as error:
+            return error.answer
+
+    def handle_jobs(self, request: Request) -> HttpAnswer | None:
+        """Answer what is asked about jobs; None for another path, or when this runtime runs no flows."""
+        if self._engine is None:
+            return None
+        return api.handle(self._engine, self.workspace, self.base_url, request)
+
+    def handle_page(self, path: str, request: Request) -> HttpAnswer | None:
+        """The page on which people answer a flow; None for another path."""
+        if self._engine is None:
+            return None
+        return api.handle_page(self._engine, self.workspace, path, request)
 
     def _order(
         self,
