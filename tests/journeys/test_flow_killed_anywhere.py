@@ -23,7 +23,7 @@ import psycopg
 import pytest
 
 from platform_cli.local import postgres
-from tests.support.flows import add_flow, identity, new_state, step
+from tests.support.flows import add_flow, identity, new_state, step, until
 from tests.support.windmill import add_script
 
 PATIENCE_S = 60.0
@@ -158,7 +158,15 @@ class Scene:
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
             self.kills += 1
+        until(self._is_alone, "the session of the dead runtime to end")
         return True
+
+    def _is_alone(self) -> bool:
+        row = self.db.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND application_name = 'local-windmill'"
+        ).fetchone()
+        return row is not None and row[0] == 0
 
     def _is_held(self) -> bool:
         row = self.db.execute(

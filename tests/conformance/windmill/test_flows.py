@@ -35,16 +35,18 @@ REFUSED = {
     "suspend_last": "does nothing on the last step",
 }
 """What is refused before it runs: on the server it fails, or does nothing; or it is not done here."""
+_CLOSED_LATER = [
+    ".jobs[0].flow_status.modules[1].count",
+    ".jobs[0].flow_status.modules[1].job",
+    ".jobs[0].flow_status.modules[1].type",
+    ".jobs[0].status",
+]
+"""The server cancels the outer flow and closes the one inside it a while later, without canceling it."""
 DIFFERS = {
     # the message shows the server's own memory
     "branchall_two_fail": [".result.error.message"],
-    # the server closes the inner flow without canceling it, a while after the outer one
-    "suspend_in_branch_queue_cancel": [
-        ".jobs[0].flow_status.modules[1].count",
-        ".jobs[0].flow_status.modules[1].job",
-        ".jobs[0].flow_status.modules[1].type",
-        ".jobs[0].status",
-    ],
+    "suspend_in_branch_queue_cancel": _CLOSED_LATER,
+    "suspend_inner_at_root": _CLOSED_LATER,
 }
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _STABLE = (

@@ -1,3 +1,4 @@
+# ruff: noqa: E501, ISC004 - a refusal stays on one line, as a person reads it
 """A flow is read whole or refused with file, line, field and what to do: nothing in it is ignored."""
 
 from __future__ import annotations

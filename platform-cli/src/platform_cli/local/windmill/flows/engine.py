@@ -27,7 +27,7 @@ from platform_cli.local.windmill.flows.parsing import parse_stored
 from platform_cli.local.windmill.flows.state import NewJob, Q, StartedStep, State, read_json, start_step
 from platform_cli.local.windmill.flows.turn import Ended, Turn
 from platform_cli.local.windmill.items import Script
-from platform_cli.local.windmill.jobs import FlowPlace, JobEnded, JobKind, Jobs, Order, Trigger
+from platform_cli.local.windmill.jobs import FlowPlace, JobEnded, Jobs, Order, Trigger
 from platform_cli.local.windmill.jsonb import Json
 from platform_cli.local.windmill.references import Reader
 from platform_cli.local.windmill.results import JobResult
@@ -155,6 +155,12 @@ class Engine:
         ok = row[3] in {Outcome.SUCCESS, Outcome.SKIPPED}
         return JobResult(ok, row[11], row[14], 0, round((row[21] - row[20]).total_seconds() * 1000))
 
+    @property
+    def busy(self) -> bool:
+        """Whether a thread works for any flow. One that waits for people or the clock needs none."""
+        with self._lock:
+            return bool(self._known)
+
     def wake(self) -> None:
         """Look now at what waits for the clock: after it was moved."""
         self._wake.set()
@@ -230,14 +236,18 @@ class Engine:
                 self._on_move(
                     FlowMoved(flow_id, path, "suspended" if state is JobState.SUSPENDED else "running")
                 )
+        for job_id, flow_id, step_id in turn.passed:
+            self._tell_end(
+                JobEnded(job_id, "", "identity", ok=True, duration_ms=0, flow_job_id=flow_id, step_id=step_id)
+            )
         for done in turn.done:
             self._definitions.pop(done.job_id, None)
             self._readers.pop(done.job_id, None)
-            if self._on_end is not None:
-                end = JobEnded(
+            self._tell_end(
+                JobEnded(
                     done.job_id, done.path, "flow", done.ok, done.duration_ms, done.parent_id, done.step_id
                 )
-                self._on_end(end)
+            )
             with self._lock:
                 event = self._ended.get(done.job_id)
             if event is not None:
@@ -245,6 +255,10 @@ class Engine:
         self._submit(turn.ready)
         if turn.waits:
             self._wake.set()
+
+    def _tell_end(self, end: JobEnded) -> None:
+        if self._on_end is not None:
+            self._on_end(end)
 
     def _submit(self, ready: Sequence[tuple[str, str]]) -> None:
         for job_id, kind in ready:
@@ -280,9 +294,9 @@ class Engine:
             step = start_step(turn.tx, job_id, turn.now)
             if step is None:
                 return
+            turn.passed.append((job_id, step.parent_id, step.step_id))
             ended = Ended(step.parent_id, job_id, True, step.args.get("previous_result"), "identity")
             moving.job_ended(turn, ended, Outcome.SUCCESS)
-        self._tell(step, "identity", ok=True, duration_ms=0)
 
     def _run(self, job_id: str, kind: str) -> None:
         with self.state.turn() as tx:
@@ -332,12 +346,6 @@ class Engine:
         if module is None or not isinstance(module.work, RawScriptStep):
             return None
         return Script(step.path, Path(), has_preprocessor=False, timeout_s=None, content=module.work.content)
-
-    def _tell(self, step: StartedStep, kind: JobKind, *, ok: bool, duration_ms: int) -> None:
-        if self._on_end is not None:
-            self._on_end(
-                JobEnded(step.id, step.path or "", kind, ok, duration_ms, step.parent_id, step.step_id)
-            )
 
     # --- The clock ----------------------------------------------------------------------------------------
 

@@ -91,7 +91,8 @@ class FlowDone:
 class Turn:
     """One transaction. `ready` jobs may begin after it; `failed` are those queued with an error already.
 
-    `done` and `moved` are told after it; `waits` says that something new waits for the clock.
+    `done` flows, `passed` steps of type identity and `moved` flows are told after it; `waits` says that
+    something new waits for the clock.
     """
 
     tx: Tx
@@ -100,6 +101,7 @@ class Turn:
     ready: list[tuple[str, str]] = field(default_factory=list)
     failed: list[tuple[NewJob, Json]] = field(default_factory=list)
     done: list[FlowDone] = field(default_factory=list)
+    passed: list[tuple[str, str, str]] = field(default_factory=list)
     moved: list[tuple[str, str, JobState]] = field(default_factory=list)
     waits: bool = False
     _flows: dict[str, FlowRow] = field(default_factory=dict)
