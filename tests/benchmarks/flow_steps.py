@@ -17,8 +17,8 @@ from pathlib import Path
 from platform_cli.local import postgres
 from platform_cli.local.windmill.processes import Mode
 from platform_cli.local.windmill.runtime import Runtime
-from tests.support.flows import add_flow, identity, new_state, step
 from tests.support.windmill import add_script
+from tests.support.written_flows import add_flow, identity, new_state, step
 
 GOAL_STEP_MS = 15.0
 GOAL_START_MS = 100.0

@@ -23,8 +23,8 @@ import psycopg
 import pytest
 
 from platform_cli.local import postgres
-from tests.support.flows import add_flow, identity, new_state, step, until
 from tests.support.windmill import add_script
+from tests.support.written_flows import add_flow, identity, new_state, step, until
 
 PATIENCE_S = 60.0
 MOST_MOVES = 200

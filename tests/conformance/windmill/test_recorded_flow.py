@@ -17,8 +17,8 @@ import pytest
 from platform_cli.local import postgres
 from platform_cli.local.windmill.runtime import Runtime
 from platform_cli.local.windmill.server import serving
-from tests.support.flows import JobApi, new_state, path_of
 from tests.support.windmill import Answer, post_json, send
+from tests.support.written_flows import JobApi, new_state, path_of
 
 RECORDED: dict[str, Any] = json.loads(
     Path(__file__).with_name("recorded_flow.json").read_text(encoding="utf-8")

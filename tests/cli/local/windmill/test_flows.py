@@ -19,8 +19,8 @@ from platform_cli.local.windmill.jobs import JobEnded, JobStarted
 from platform_cli.local.windmill.runtime import Runtime
 from platform_cli.local.windmill.server import serving
 from platform_core.errors import ConfigurationError, NotFound, Unavailable
-from tests.support.flows import JobApi, add_flow, identity, new_state, step, until
 from tests.support.windmill import add_script, send
+from tests.support.written_flows import JobApi, add_flow, identity, new_state, step, until
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)

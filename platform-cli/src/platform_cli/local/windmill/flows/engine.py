@@ -43,7 +43,10 @@ _FLOWS = frozenset({"flow", "flownode"})
 class Folder(Protocol):
     """What the engine needs of the runtime: the customers' items as they are now."""
 
-    store: references.Store
+    @property
+    def store(self) -> references.Store:
+        """The resources and variables of this moment."""
+        ...
 
     def flow_at(self, path: str) -> Flow | None:
         """A flow by its path."""
@@ -79,7 +82,6 @@ class Engine:
         on_move: Callable[[FlowMoved], None] | None = None,
     ) -> None:
         self.state, self.clock = state, clock
-        self.store = folder.store
         self._jobs, self._folder = jobs, folder
         self._on_end, self._on_move = on_end, on_move
         self._definitions: dict[str, Flow] = {}
@@ -154,6 +156,11 @@ class Engine:
             raise NotFound(f"There is no ended flow {job_id}")
         ok = row[3] in {Outcome.SUCCESS, Outcome.SKIPPED}
         return JobResult(ok, row[11], row[14], 0, round((row[21] - row[20]).total_seconds() * 1000))
+
+    @property
+    def store(self) -> references.Store:
+        """The resources and variables of this moment."""
+        return self._folder.store
 
     @property
     def busy(self) -> bool:

@@ -20,8 +20,8 @@ from platform_cli.local.windmill.items import load_customers
 from platform_cli.local.windmill.runtime import Runtime
 from platform_cli.local.windmill.server import serving
 from platform_core.errors import InvalidInput
-from tests.support.flows import NIL, JobApi, add_flow, new_state, path_of, until
 from tests.support.windmill import add_script, post_json, send
+from tests.support.written_flows import NIL, JobApi, add_flow, new_state, path_of, until
 
 MEASURED: dict[str, Any] = json.loads(Path(__file__).with_name("flows.json").read_text(encoding="utf-8"))
 SCENARIOS: dict[str, dict[str, Any]] = {one["name"]: one for one in MEASURED["scenarios"]}
