@@ -89,6 +89,43 @@ class Beat(_Contract):
     synced_until: AwareDatetime
 
 
+class _Wire(BaseModel):
+    """What a reader sends: JSON that is exactly as documented, times with their offset."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class BatchCheckIn(_Wire):
+    """One check-in of a batch. `id` is the reader's own, the same whenever it sends it again."""
+
+    id: Reference
+    student: Reference
+    at: AwareDatetime
+    kind: Literal["in", "out"] = "in"
+    session: Reference | Literal[""] = ""
+
+
+class BatchHeartbeat(_Wire):
+    """The reader lived at `at`, and with this batch everything it saw up to `synced_until` is delivered."""
+
+    at: AwareDatetime
+    synced_until: AwareDatetime
+
+
+class Batch(_Wire):
+    """What a reader delivers at once. `id` is its own number of the batch, `sent_at` its clock at sending.
+
+    A reader without network keeps what it saw and delivers it later: the times are those of its clock then.
+    """
+
+    id: Reference
+    type: Literal["reader.batch"]
+    reader: Reference
+    sent_at: AwareDatetime
+    checkins: tuple[BatchCheckIn, ...] = Field(default=(), max_length=1000)
+    heartbeats: tuple[BatchHeartbeat, ...] = Field(default=(), max_length=1000)
+
+
 class CorrectionRequest(_Contract):
     """What a member says of one student, after looking at one version of the result."""
 
