@@ -5,7 +5,15 @@ from __future__ import annotations
 from datetime import date, time
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt, StringConstraints
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StringConstraints,
+    field_validator,
+)
 
 from platform_core.attendance.lifecycle import Status, Verdict
 from platform_core.values import parse_number
@@ -48,21 +56,28 @@ class NewEnrolment(_Contract):
 
 
 class NewSession(_Contract):
-    """One class at local wall time; `timezone` is an IANA zone.
+    """One class at local wall time, from `starts` on `day` on; `timezone` is an IANA zone.
 
-    `fold` says which of two is meant, when the hour of its start or end happens twice. `makes_up_for` names
+    One whose `ends` is not after its `starts` ends on the day after. `fold` says which of two is meant, when the hour of its start or end happens twice. `makes_up_for` names
     the session that this one replaces for those who missed it; that one's results stay as they are.
     """
 
     reference: Reference
     course: Name
     feed: Reference
-    day: date
+    day: date = Field(ge=date(2000, 1, 1), le=date(2199, 12, 31))
     starts: time
     ends: time
     timezone: str = Field(default="", max_length=60)
     fold: Literal[0, 1] | None = None
     makes_up_for: Reference | None = None
+
+    @field_validator("starts", "ends")
+    @classmethod
+    def _on_a_wall(cls, value: time) -> time:
+        if value.tzinfo is not None:
+            raise ValueError("is not local: its zone stands in timezone")
+        return value
 
 
 class Reading(_Contract):

@@ -7,7 +7,7 @@ by a person: see `results.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from psycopg.rows import class_row
 
@@ -42,6 +42,9 @@ from platform_core.values import Actor
 Q = load_queries(__file__)
 
 MAX_READINGS = 1000
+MAX_LENGTH = timedelta(hours=12)
+"""No class is longer: what is has its hours swapped."""
+
 _MAX_REASON_CHARS = 500
 
 
@@ -139,7 +142,11 @@ def add_session(tx: Tx, new: NewSession, *, actor: Actor, policy: Policy, now: d
 
 
 def to_instants(new: NewSession) -> tuple[datetime, datetime]:
-    """When a session begins and ends. Pure. Raises: SessionInvalid."""
+    """When a session begins and ends. Pure.
+
+    One that ends at or before the hour of its start ends on the day after; hours that were swapped by mistake
+    would make it longer than any class is. Raises: SessionInvalid.
+    """
     if not new.timezone:
         raise SessionInvalid(
             f"The session {new.reference} has no time zone",
@@ -148,16 +155,27 @@ def to_instants(new: NewSession) -> tuple[datetime, datetime]:
     try:
         zone = get_zone(new.timezone)
         starts_at = to_instant(new.day, new.starts, zone, fold=new.fold)
-        ends_at = to_instant(new.day, new.ends, zone, fold=new.fold)
+        ends_at = to_instant(_last_day(new), new.ends, zone, fold=new.fold)
     except (InvalidTime, ConfigurationError) as error:
         raise SessionInvalid(
             f"The session {new.reference} has no instant: {error.message}", next_step=error.next_step
         ) from error
-    if ends_at <= starts_at:
+    lasts = ends_at - starts_at
+    if not timedelta(0) < lasts <= MAX_LENGTH:
         raise SessionInvalid(
-            f"The session {new.reference} ends before it begins", next_step="Correct its hours."
+            f"The session {new.reference} ends before it begins, or would last {_in_hours(lasts)}",
+            next_step="Correct its hours; a class may end after midnight, and last twelve hours at most.",
         )
     return starts_at, ends_at
+
+
+def _in_hours(lasts: timedelta) -> str:
+    minutes = lasts // timedelta(minutes=1)
+    return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def _last_day(new: NewSession) -> date:
+    return new.day if new.starts < new.ends else new.day + timedelta(days=1)
 
 
 def find_session(tx: Tx, reference: str) -> int:
