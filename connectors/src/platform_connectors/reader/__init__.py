@@ -1,7 +1,8 @@
 """Readers at the door of a classroom: they only deliver. `CONNECTOR` is the only public name.
 
 The protocol is ours (README.md), so there is nothing to translate: what a batch says is read by
-`platform_core.attendance.feed`. Whoever asks this connector for more than verification is told that it cannot.
+`platform_core.attendance.feed`. Whoever asks this connector for more than verification is told that it
+cannot.
 """
 
 from __future__ import annotations

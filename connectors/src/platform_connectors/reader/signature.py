@@ -39,7 +39,7 @@ _SCHEME = Scheme(
     form=timestamped("s"),
     unusable=_unusable,
     identify=_identify,
-    next_step='Make one with `python3 -c "import secrets; print(\'rdr_\' + secrets.token_hex(16))"`, as a list.',
+    next_step="Make one as the README of this connector says, and set it as a list.",
 )
 verify = _SCHEME.verify
 check_secrets = _SCHEME.check_secrets

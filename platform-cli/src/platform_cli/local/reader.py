@@ -1,4 +1,4 @@
-"""A reader at the door of a classroom, on this machine: it sees people, keeps what it saw, signs and delivers it.
+"""A reader at the door of a classroom, on this machine: it keeps what it saw, signs and delivers it.
 
 It speaks the protocol of connectors/src/platform_connectors/reader/README.md, written down a second time on
 purpose: what signs here is not what verifies there.

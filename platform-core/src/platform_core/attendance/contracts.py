@@ -38,6 +38,11 @@ def parse_session_id(text: str) -> int:
     return parse_number(text, "L", "a session")
 
 
+def student_ref(student_id: int) -> str:
+    """How a student is named in the trail: `A7`, for alumno. A reference may be an identity number."""
+    return f"A{student_id}"
+
+
 class NewStudent(_Contract):
     """A student, and the contact who hears of an absence."""
 
@@ -58,7 +63,8 @@ class NewEnrolment(_Contract):
 class NewSession(_Contract):
     """One class at local wall time, from `starts` on `day` on; `timezone` is an IANA zone.
 
-    One whose `ends` is not after its `starts` ends on the day after. `fold` says which of two is meant, when the hour of its start or end happens twice. `makes_up_for` names
+    One whose `ends` is not after its `starts` ends on the day after. `fold` says which of two is meant, when
+    the hour of its start or end happens twice. `makes_up_for` names
     the session that this one replaces for those who missed it; that one's results stay as they are.
     """
 
@@ -177,6 +183,13 @@ class Stored(_Contract):
     verdict: Verdict
     created: bool
     follow_ups: FollowUpCounts = FollowUpCounts()
+
+
+class Entered(_Contract):
+    """What was entered. `created` is false when it had been entered before, all the same."""
+
+    id: int
+    created: bool
 
 
 class Recorded(_Contract):

@@ -20,13 +20,13 @@ from platform_core.messaging.attention import raise_alert
 from platform_core.values import Cancelled, Dead, Done, Outcome
 
 Said = TypeVar("Said")
-_Said = TypeVar("_Said", contravariant=True)
+_Said_contra = TypeVar("_Said_contra", contravariant=True)
 
 
-class Apply(Protocol[_Said]):
+class Apply(Protocol[_Said_contra]):
     """Writes what an event says, in one transaction."""
 
-    def __call__(self, tx: Tx, event: Event, found: Sequence[_Said], now: datetime, /) -> str:
+    def __call__(self, tx: Tx, event: Event, found: Sequence[_Said_contra], now: datetime, /) -> str:
         """What the job says it did; empty for the number of things found."""
         ...
 
