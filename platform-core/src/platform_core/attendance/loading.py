@@ -151,7 +151,7 @@ def _finish(loading: _Loading, content: bytes, rows: Sequence[Row], notes: tuple
         faults = tuple(sorted(loading.faults, key=lambda one: one.line))
         first = faults[0]
         raise InvalidInput(
-            f"Nothing was entered: {len(faults)} things in the sheet are wrong, the first in line {first.line}, "
+            f"Nothing was entered: {len(faults)} things are wrong, the first in line {first.line}, "
             f"{first.column or 'the whole of it'}: {first.reason}",
             next_step="See all of them with --dry-run, correct them and load the whole sheet again.",
             faults=faults,
