@@ -20,6 +20,7 @@ from platform_core.errors import InvalidInput
 
 MAX_SHEET_BYTES = 2 * 1024 * 1024
 MAX_ROWS = 5000
+MAX_TEXT_CHARS = 120
 _DELIMITERS = (";", ",", "\t")
 _SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 _ISO_DAY = re.compile(r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})", re.ASCII)
@@ -129,8 +130,8 @@ def read_text(text: str) -> str:
     """A text of 1 to 120 characters."""
     if not text:
         raise NoSuchCell("is empty")
-    if len(text) > 120 or not text.isprintable():  # noqa: PLR2004 - the schema's own bound of a name
-        raise NoSuchCell("is longer than 120 characters, or has one that cannot be printed")
+    if len(text) > MAX_TEXT_CHARS or not text.isprintable():
+        raise NoSuchCell(f"is longer than {MAX_TEXT_CHARS} characters, or has one that cannot be printed")
     return text
 
 
