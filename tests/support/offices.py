@@ -130,6 +130,42 @@ class Office:
             results.compute_session(tx, session_id, policy=policy, now=now)
         return session_ref(session_id)
 
+    def future_lesson(self) -> str:
+        """A class that is still to come."""
+        reference = f"class-{next(_numbers)}"
+        self.say("session", "add", "--as", "bruno", "--reference", reference, "--course", reference,
+                 "--reader", "door-9", "--day", "2031-03-03", "--starts", "23:00", "--ends", "00:30",
+                 "-c", self.slug)  # fmt: skip
+        return self.newest("attendance.session", "L")
+
+    def pupil(self) -> str:
+        """A student who attends Robótica since 2026."""
+        reference = f"pupil-{next(_numbers)}"
+        self.say("student", "add", "--as", "bruno", "--reference", reference, "--name", "Sofía",
+                 "--phone", PHONE, "-c", self.slug)  # fmt: skip
+        self.say("student", "enrol", reference, "--as", "bruno", "--course", "Robótica",
+                 "--from", "2026-01-01", "-c", self.slug)  # fmt: skip
+        return reference
+
+    def student_sheet(self) -> str:
+        """A sheet of two students, as Excel saves it."""
+        number = next(_numbers)
+        return self._sheet(f"""referencia;nombre;teléfono;curso;desde\r
+sheet-{number}-1;Sofía;+56 9 0000 0011;Robótica;01-03-2026\r
+sheet-{number}-2;Mateo;+56 9 0000 0012;;\r
+""")
+
+    def session_sheet(self) -> str:
+        """A sheet of one class."""
+        return self._sheet(f"""reference,course,reader,day,starts,ends
+sheet-{next(_numbers)},Robótica,door-1,2031-03-03,15:00,16:00
+""")
+
+    def _sheet(self, text: str) -> str:
+        path = self.state / f"sheet-{next(_numbers)}.csv"
+        path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+        return str(path)
+
     def empty_lesson(self) -> str:
         """A class nobody was seen in."""
         return self.lesson(seen=0)

@@ -20,6 +20,8 @@ NOUNS = (
     "policy",
     "obligation",
     "claim",
+    "student",
+    "session",
     "attendance",
     "inbox",
     "outbox",

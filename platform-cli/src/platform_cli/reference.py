@@ -19,8 +19,9 @@ from platform_cli import render
 from platform_cli.main import INTERRUPTED, build
 from platform_cli.site import find_root
 from platform_core import errors
-from platform_core.attendance import results
+from platform_core.attendance import results, rosters
 from platform_core.attendance.contracts import Stored
+from platform_core.attendance.loading import Loaded
 from platform_core.audit import Entry
 from platform_core.errors import PlatformError
 from platform_core.inbox.events import Conflict, EventSummary, Refusal
@@ -52,6 +53,8 @@ def fields_of(kind: type) -> list[str]:
 
 _DECISION = ("one object", ["outcome", *fields_of(DecisionResult)])
 
+_LOADED = ("one object", [*fields_of(Loaded), "faults", "entered"])
+
 DOCUMENTS: Mapping[str, tuple[str, Fields]] = {
     "alert list": ("a list of objects", fields_of(Alert)),
     "attendance confirm": ("one object", fields_of(Stored)),
@@ -82,6 +85,10 @@ DOCUMENTS: Mapping[str, tuple[str, Fields]] = {
     "obligation show": ("a list of objects", fields_of(views.ReminderSummary)),
     "outbox list": ("a list of objects", fields_of(OutboxMessage)),
     "policy show": ("one object", fields_of(Policy)),
+    "session import": _LOADED,
+    "student import": _LOADED,
+    "student list": ("a list of objects", fields_of(rosters.StudentSummary)),
+    "student show": ("one object", fields_of(rosters.StudentDetail)),
     "tenant drift": ("a list of objects", fields_of(Drift)),
     "tenant list": ("a list of objects", fields_of(Tenant)),
 }

@@ -15,10 +15,11 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self
 
-from platform_core.attendance import followups, results
+from platform_core.attendance import feed, followups, results
 from platform_core.connectors import Connector, MessagingClient, load_connector
 from platform_core.db.connect import Tx, open_connection, translated
 from platform_core.errors import ConfigurationError
+from platform_core.inbox.events import Event
 from platform_core.jobs import orders
 from platform_core.jobs.contracts import (
     CancelCounts,
@@ -32,13 +33,25 @@ from platform_core.jobs.contracts import (
 from platform_core.jobs.rounds import Post
 from platform_core.jobs.runner import Runner
 from platform_core.jobs.tracing import RecordSpans
-from platform_core.messaging import inbound, outbound
+from platform_core.messaging import inbound, intake, outbound
 from platform_core.observability import alerts
 from platform_core.observability.logs import get_logger, get_logger_later
 from platform_core.payments import claims, receipts, reminders
 from platform_core.tenancy import members
 from platform_core.tenancy.policy import Policy, current_policy
-from platform_core.values import Actor, Clock, SystemClock
+from platform_core.values import Actor, Clock, Outcome, SystemClock
+
+SOURCES: Mapping[str, Callable[[JobContext, Event], Outcome]] = {
+    "reader": feed.take_in_batch,
+}
+"""Events that are no messages, by where they came from. All others are the messaging provider's."""
+
+
+def handle_event(context: JobContext) -> Outcome:
+    """Give a stored event to those who know what its source says. Job kind `inbox.received`."""
+    event = intake.open_event(context)
+    return SOURCES.get(event.source, inbound.handle_event)(context, event)
+
 
 SENDER_LIMIT = Limit(max_running=16, per_s=20, burst=20)
 """WhatsApp takes 20 messages a second from a number that is also used in the app, 80 from others."""
@@ -47,8 +60,8 @@ RECIPIENT_LIMIT = Limit(max_running=1, per_s=1 / 6, burst=20)
 """To one person a message every six seconds, short bursts aside; and never two at once."""
 
 HANDLERS: Mapping[str, HandlerSpec] = {
-    # an event came through a door           -> contacts, messages, delivery reports
-    "inbox.received": HandlerSpec(inbound.handle_event, max_attempts=8),
+    # an event came through a door           -> contacts, messages, delivery reports; SOURCES for the others
+    "inbox.received": HandlerSpec(handle_event, max_attempts=8),
     # a parent's message is stored           -> its receipt is fetched and a claim opened
     "message.received": HandlerSpec(receipts.capture, max_attempts=8, timeout_s=60),
     # a claim waits too long                 -> staff hear of it; it is never decided by time

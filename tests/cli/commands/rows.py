@@ -96,6 +96,14 @@ _MESSAGE = (
     "accepted_at delivered_at read_at failed_at ambiguous_at suppressed_at cancelled_at"
 )
 _STORED = "result_id session_id version verdict created follow_ups"
+_LOADED = "rows students enrolments sessions notes faults entered"
+_NO_SHEET = (
+    ({"file": "nowhere.csv"}, 2, "No such file"),
+    ({"file": "customers"}, 2, "cannot be used"),
+    ({"file": "README.md"}, 2, "is no column that is known"),
+    ({"file": "platform-cli/src/platform_cli/local/pictures/comprobante_1.png"}, 2, "not UTF-8"),
+    ({"as_": "diego"}, 4, "may not decide about attendance"),
+)
 _WRONG_VERSION = ({"version": "-3"}, 2, "version")
 
 ROWS: Mapping[str, Row] = {
@@ -275,6 +283,90 @@ ROWS: Mapping[str, Row] = {
         "is reconciled",
         _DECISION,
         spoilt=(_WRONG_VERSION, ({"value_date": "2026-13-45"}, 2, "value_date")),
+    ),
+    "student list": Row(
+        {"customer": lambda office: office.pupil() and SLUG, "course": "Robótica"},
+        "Sofía",
+        "id reference name contact_id courses",
+    ),
+    "student show": Row(
+        {"student": Office.pupil},
+        "Robótica",
+        "id reference enrolments sessions",
+        spoilt=(({"student": "nobody-1"}, 3, "no student 'nobody-1'"),),
+    ),
+    "student add": Row(
+        {"as_": "bruno", "reference": "rut-7", "name": "Sofía", "phone": PHONE},
+        "rut-7 is",
+        spoilt=(
+            ({"reference": "a b"}, 2, "reference"),
+            ({"name": ""}, 2, "name"),
+            ({"phone": "912345678"}, 2, "international form"),
+            ({"as_": "diego"}, 4, "may not decide about attendance"),
+        ),
+    ),
+    "student enrol": Row(
+        {"student": Office.pupil, "as_": "bruno", "course": "Ajedrez", "since": "2026-03-01"},
+        "is enrolled in Ajedrez",
+        spoilt=(
+            ({"student": "nobody-1"}, 3, "no student 'nobody-1'"),
+            ({"course": ""}, 2, "course"),
+            ({"since": "ayer"}, 2, "--from is no day"),
+        ),
+    ),
+    "student leave": Row(
+        {"student": Office.pupil, "as_": "bruno", "course": "Robótica", "on": "2026-07-01"},
+        "has left Robótica",
+        spoilt=(
+            ({"student": "nobody-1"}, 3, "no student 'nobody-1'"),
+            ({"on": "2026-02-30"}, 2, "--on is a day that no calendar has"),
+        ),
+    ),
+    "student import": Row(
+        {"file": Office.student_sheet, "as_": "bruno"}, "2 rows are fine", _LOADED, spoilt=_NO_SHEET
+    ),
+    "session add": Row(
+        {
+            "as_": "bruno",
+            "reference": "rob/2031-03-03",
+            "course": "Robótica",
+            "reader": "door-1",
+            "day": "2031-03-03",
+            "starts": "15:00",
+            "ends": "16:00",
+        },
+        "entered",
+        spoilt=(
+            ({"reference": "a b"}, 2, "reference"),
+            ({"day": "tomorrow"}, 2, "--day is no day"),
+            ({"day": "1999-12-31"}, 2, "day"),
+            ({"starts": "25:00"}, 2, "--starts is no hour"),
+            ({"ends": "14:00"}, 2, "would last 23 h 00 min"),
+            ({"zone": "Chile"}, 2, "not a time zone"),
+            ({"which": "3"}, 2, "--which is neither 1 nor 2"),
+            ({"makes_up_for": "nothing-1"}, 2, "no session 'nothing-1'"),
+        ),
+    ),
+    "session cancel": Row(
+        {"session": Office.future_lesson, "as_": "bruno", "reason": "feriado"},
+        "is cancelled",
+        spoilt=(({"reason": " "}, 2, "without a reason"),),
+    ),
+    "session import": Row(
+        {"file": Office.session_sheet, "as_": "bruno"}, "1 rows are fine", _LOADED, spoilt=_NO_SHEET
+    ),
+    "attendance excuse": Row(
+        {
+            "session": Office.lesson,
+            "as_": "bruno",
+            "student": Office.unseen_pupil,
+            "reason": "enferma",
+        },
+        "is excused",
+        spoilt=(
+            ({"reason": ""}, 2, "without a reason"),
+            ({"student": "nobody-1"}, 3, "no student 'nobody-1'"),
+        ),
     ),
     "attendance list": Row(
         {"customer": lambda office: office.lesson() and SLUG, "verdict": "complete"},

@@ -9,7 +9,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.connectors.ycloud.deliveries import SECRET, signed
-from tests.support.doors import CUSTOMER, CUSTOMERS, ROUTE_SECRET, House, whatsapp
+from tests.support.doors import CUSTOMER, CUSTOMERS, READER_SECRET, ROUTE_SECRET, House, signed_for, whatsapp
 from tests.support.windmill import read_yaml, send
 from tests.support.wmctl import rows_of
 
@@ -19,6 +19,7 @@ REFERENCES = [
     f"$var:f/{CUSTOMER}/secret",
     f"$res:f/{CUSTOMER}/database",
     f"$res:f/{CUSTOMER}/ycloud_webhooks",
+    f"$res:f/{CUSTOMER}/reader_webhooks",
     "$WM_TOKEN",
 ]
 UNKNOWN = ["$var:f/einstein_kids/nothing", "$res:f/einstein_kids/nothing", "$var:f/other/secret"]
@@ -177,12 +178,11 @@ def test_whatever_stands_behind_a_route_keeps_a_strangers_words_as_they_are(
 
     A header that names nothing fails the job before our code: it breaks its sender's own request, no other.
     """
-    body = whatsapp(f"evt_{route}_{[*REFERENCES, *UNKNOWN].index(text)}", text)
+    body, signature = signed_for(route, f"evt_{route}_{[*REFERENCES, *UNKNOWN].index(text)}", text)
     named = [("x-anything", text)] if text in REFERENCES else []
-    sent = [*signed(body, t=int(time.time())), ("content-type", TEXT), *named]
     known = len(house.events())
 
-    answer = send(house.url, "POST", f"/api/r/{route}", body, sent[1:])
+    answer = send(house.url, "POST", f"/api/r/{route}", body, [*signature, ("content-type", TEXT), *named])
 
     assert customer == CUSTOMER, "a second customer's doors need a house of their own"
     assert (answer.status, _outcome(answer.json)) == (200, "stored"), script
@@ -224,4 +224,5 @@ def _assert_nothing_leaked(house: House) -> None:
         )
     )
     password = str(conninfo_to_dict(house.tenant_db.dsn)["password"])
-    assert [secret for secret in (ROUTE_SECRET, SECRET, password) if secret in kept] == []
+    secrets = (ROUTE_SECRET, SECRET, READER_SECRET, password)
+    assert [secret for secret in secrets if secret in kept] == []

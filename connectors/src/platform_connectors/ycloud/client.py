@@ -21,9 +21,9 @@ from dataclasses import dataclass
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from platform_connectors.signed import is_placeholder, parse_strict_json
 from platform_connectors.ycloud import failures
 from platform_connectors.ycloud.media import checked_link, checked_type
-from platform_connectors.ycloud.signature import is_placeholder, parse_strict_json
 from platform_core.connectors import Accepted, Media
 from platform_core.errors import (
     AmbiguousOutcome,

@@ -15,7 +15,7 @@ from typing import Annotated, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from platform_connectors.ycloud.signature import parse_strict_json
+from platform_connectors.signed import parse_strict_json
 from platform_core.errors import ContractDrift
 from platform_core.messaging.contracts import (
     Attachment,

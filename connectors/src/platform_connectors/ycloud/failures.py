@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from platform_connectors.ycloud.signature import parse_strict_json
+from platform_connectors.signed import parse_strict_json
 from platform_core.errors import (
     AmbiguousOutcome,
     AuthRejected,
