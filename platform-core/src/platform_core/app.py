@@ -132,7 +132,7 @@ class App:
                         f"{self.tenant} has no {self.connector.name} account here",
                         next_step=f"Set the resource f/{self.tenant}/{self.connector.name}.",
                     )
-                self._client = self.connector.open_client(self.connector_config)
+                self._client = self.connector.open_messaging(self.connector_config)
             return self._client
 
     def run_jobs(

@@ -108,6 +108,9 @@ class _Handler(BaseHTTPRequestHandler):
             elif path == "/v2/whatsapp/templates":
                 names = sorted(account.templates)[: self._limit()]
                 found = {"items": [{"name": n, "language": c, "status": "APPROVED"} for n, c in names]}
+            elif path == "/v2/webhookEndpoints":
+                listed = list(account.endpoints.values())[: self._limit()]
+                found = {"items": [{"id": one.id, "url": one.url, "status": one.status} for one in listed]}
             elif endpoint := re.fullmatch(r"/v2/webhookEndpoints/([^/]+)", path):
                 known = account.endpoints.get(endpoint[1])
                 found = known and {"id": known.id, "url": known.url, "status": known.status}
