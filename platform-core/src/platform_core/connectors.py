@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # pydantic and httpx stay off the webhook's import path
 
 ENTRY_POINTS = "platform_core.connectors"
 DEFAULT_TOLERANCE = timedelta(minutes=5)
+REPEATED_FOR = timedelta(hours=24)
 
 
 class Capability(StrEnum):
@@ -152,14 +153,19 @@ def health_of(error: ConnectorError) -> HealthStatus:
 class Subscription:
     """Where a provider posts its webhooks. `id` is the provider's own and opaque.
 
-    `failing_since` is set while the provider repeats deliveries that were not accepted; an inactive one gets
-    nothing any more, and some providers never bring it back by themselves.
+    `failing_since` is when the provider last began to repeat a delivery that was not accepted; it may stay
+    after that one came through. An inactive subscription gets nothing any more, and some providers never bring
+    it back by themselves.
     """
 
     id: str
     url: str
     is_active: bool
     failing_since: datetime | None
+
+    def is_failing(self, now: datetime) -> bool:
+        """Whether the provider may still be repeating: it gives up after a day."""
+        return self.failing_since is not None and now - self.failing_since < REPEATED_FOR
 
 
 class Client(Protocol):

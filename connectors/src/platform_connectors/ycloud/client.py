@@ -243,10 +243,7 @@ class YCloudClient:
         troubles = [
             (amount <= 0, "there is no balance: nothing is sent until it is topped up"),
             (not listed, "there is no webhook endpoint: no message and no report arrives"),
-            (
-                working < len(listed),
-                f"{len(listed) - working} of {len(listed)} webhook endpoints get nothing",
-            ),
+            (idle > 0, f"{idle} of {len(listed)} webhook endpoints get nothing"),
         ]
         found = [words for is_trouble, words in troubles if is_trouble]
         if found:
