@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from platform_core.errors import (
     ConfigurationError,
@@ -154,8 +154,8 @@ class Subscription:
     """Where a provider posts its webhooks. `id` is the provider's own and opaque.
 
     `failing_since` is when the provider last began to repeat a delivery that was not accepted; it may stay
-    after that one came through. An inactive subscription gets nothing any more, and some providers never bring
-    it back by themselves.
+    after that one came through. An inactive subscription gets nothing any more, and some providers never
+    bring it back by themselves.
     """
 
     id: str
@@ -223,9 +223,6 @@ class SubscriptionClient(CheckedClient, Protocol):
         ...
 
 
-_Client = TypeVar("_Client", MessagingClient, SubscriptionClient, CheckedClient)
-
-
 @dataclass(frozen=True, slots=True)
 class Connector:
     """One provider: its name, what it can do, and the functions that do it.
@@ -251,23 +248,30 @@ class Connector:
     def open_messaging(self, config: Mapping[str, object]) -> MessagingClient:
         """A client that sends. Raises: UnsupportedCapability, and as `open_client`."""
         self.require(Capability.SEND_TEXT)
-        return self._checked(self.open_client(config), MessagingClient)
+        client = self.open_client(config)
+        if not isinstance(client, MessagingClient):
+            raise self._broken_promise(client, "MessagingClient")
+        return client
 
     def open_subscriptions(self, config: Mapping[str, object]) -> SubscriptionClient:
         """A client that manages subscriptions. Raises: UnsupportedCapability, and as `open_client`."""
         self.require(Capability.MANAGE_SUBSCRIPTIONS)
-        return self._checked(self.open_client(config), SubscriptionClient)
+        client = self.open_client(config)
+        if not isinstance(client, SubscriptionClient):
+            raise self._broken_promise(client, "SubscriptionClient")
+        return client
 
     def open_checked(self, config: Mapping[str, object]) -> CheckedClient:
         """A client that looks at its account. Raises: UnsupportedCapability, and as `open_client`."""
         self.require(Capability.CHECK_HEALTH)
-        return self._checked(self.open_client(config), CheckedClient)
-
-    def _checked(self, client: Client, kind: type[_Client]) -> _Client:
-        if not isinstance(client, kind):
-            client.close()
-            raise ConfigurationError(f"The client of {self.name} is no {kind.__name__}, as it declares")
+        client = self.open_client(config)
+        if not isinstance(client, CheckedClient):
+            raise self._broken_promise(client, "CheckedClient")
         return client
+
+    def _broken_promise(self, client: Client, kind: str) -> ConfigurationError:
+        client.close()
+        return ConfigurationError(f"The client of {self.name} is no {kind}, although it declares to be one")
 
 
 def list_connectors() -> list[str]:

@@ -24,6 +24,7 @@ from platform_connectors.exchange import (
     as_mutation,
     as_read,
     chunks,
+    code_text,
     config_error,
     exchange,
     look,
@@ -146,7 +147,7 @@ class YCloudClient:
         return self._accepted(answer, external_id)
 
     def _accepted(self, answer: Answer, external_id: str) -> Accepted:
-        request_id = failures.code_text(answer.headers.get("YCloud-Request-ID", ""))
+        request_id = code_text(answer.headers.get("YCloud-Request-ID", ""))
         try:
             message = parse_strict_json(answer.body)
         except ValueError:
@@ -162,7 +163,7 @@ class YCloudClient:
                 answer_bytes=len(answer.body),
             )
         if status == "failed":
-            code = failures.code_text(fields.get("errorCode"))
+            code = code_text(fields.get("errorCode"))
             refusal = failures.Refusal(400, code=code, meta_code=code, request_id=request_id)
             raise failures.send_error(refusal, self._clock.now())
         return Accepted(

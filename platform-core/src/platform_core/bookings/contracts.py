@@ -115,6 +115,7 @@ class EnrolmentRequest(_Asked):
 
     course: str = Field(default="", max_length=120)
     starts_on: date | None = None
+    student: str = Field(default="", max_length=120)
 
 
 class DeclineRequest(_Asked):
