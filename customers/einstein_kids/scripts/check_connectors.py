@@ -1,4 +1,4 @@
-"""Cron starts this every half hour: are the accounts of Einstein Kids well, and does Calendly still call us?"""
+"""Cron starts this every half hour: are the accounts well, and does Calendly still call?"""
 
 from platform_core.windmill.steps import check_connectors
 

@@ -66,3 +66,14 @@ def payload(name: str) -> dict[str, object]:
     event = json.loads((PAYLOADS / f"{name}.json").read_text(encoding="utf-8"))["event"]
     assert isinstance(event, dict)
     return event
+
+
+def booked(name: str, text: str) -> bytes:
+    """A booking of its own whose parent wrote this text wherever a parent can write."""
+    event = payload("created")
+    inner = event["payload"]
+    assert isinstance(inner, dict)
+    answers = [{"question": text, "answer": text, "position": 0}]
+    uri = f"https://api.calendly.com/scheduled_events/{name}/invitees/{name}"
+    changed = {**inner, "uri": uri, "name": text, "email": text, "questions_and_answers": answers}
+    return json.dumps({**event, "payload": {**changed, "text_reminder_number": text}}).encode()

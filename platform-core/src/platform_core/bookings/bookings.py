@@ -305,7 +305,7 @@ def tell(tx: Tx, booking: Booking, *, before: BookingState | None, policy: Polic
 
 
 def raise_incomplete(tx: Tx, booking: Booking) -> None:
-    """Ask a person for what an open booking lacks. What the parent wrote is on the booking, not in the alert."""
+    """Ask a person for what an open booking lacks. The alert holds nothing a parent wrote."""
     if booking.state not in OPEN or not booking.lacks:
         return
     raise_alert(

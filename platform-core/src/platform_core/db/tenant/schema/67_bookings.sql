@@ -43,7 +43,7 @@ CREATE TABLE bookings.booking (
     )),
     CONSTRAINT booking_rescheduled_names_another CHECK (state <> 'rescheduled' OR rescheduled_to <> ''),
     CONSTRAINT booking_canceled_has_time CHECK (state <> 'canceled' OR canceled_at IS NOT NULL),
-    CONSTRAINT booking_no_show_was_marked CHECK (state <> 'no_show' OR no_show),
+    CONSTRAINT booking_no_show_was_marked CHECK (state <> 'no_show' OR no_show_at IS NOT NULL),
     CONSTRAINT booking_mark_has_time CHECK (NOT no_show OR no_show_at IS NOT NULL),
     CONSTRAINT booking_enrolled_has_student CHECK ((state = 'enrolled') = (student_id IS NOT NULL)),
     CONSTRAINT booking_decided_has_time CHECK ((state IN ('enrolled', 'declined')) = (decided_at IS NOT NULL)),
