@@ -25,6 +25,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from platform_cli.local.scenarios import Answer, Delay, Drop, Refuse, Scenario
+from platform_cli.scaffold.connector import list_left
 from platform_core.connectors import (
     DEFAULT_TOLERANCE,
     Authentic,
@@ -270,6 +271,19 @@ class ConnectorConformance:
 
         assert finished.stderr.strip() == "[]"
 
+    def test_nothing_is_left_to_write(self, repository: Path) -> None:
+        """The list of what is not written yet, one line each; empty when it is done."""
+        left = list_left(repository, self.subject.connector.name)
+
+        assert not left, "left to write:\n" + "\n".join(f"  {n}. {one}" for n, one in enumerate(left, 1))
+
+    def test_it_is_proved_by_golden_deliveries_and_recorded_payloads(self) -> None:
+        """Computed and recorded apart from the code; without them the suite would prove nothing."""
+        receiving = self.subject.receiving
+
+        assert receiving.golden, "receiving.golden: deliveries whose verdict was computed by other means"
+        assert list(receiving.payloads.glob("*.json")), f"{receiving.payloads}: events with what they become"
+
     # --- Receiving ----------------------------------------------------------------------------------------
 
     def test_golden_deliveries_get_their_verdict(self, golden: Golden) -> None:
@@ -455,6 +469,11 @@ class ClientConformance(ConnectorConformance):
         secrets = [str(provider.client_config()[field]) for field in calling.secret_fields]
         for secret in [*secrets, *calling.unsaid(provider), "ade-up words"]:
             assert secret not in everything
+
+    def test_its_tables_of_bad_configurations_and_refusals_are_written(self) -> None:
+        """An empty table would skip what it should prove."""
+        assert self.calling.bad_config, "calling.bad_config: each way in which a field can be wrong"
+        assert self.calling.refusals, "calling.refusals: each documented code with the error it is"
 
     # --- Mutations ----------------------------------------------------------------------------------------
 

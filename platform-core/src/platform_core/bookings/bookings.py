@@ -42,6 +42,8 @@ Q = load_queries(__file__)
 
 MAX_DUE = 50
 MAX_LISTED = 1000
+_WORDS = ("pupil", "course", "date", "time")
+
 OPEN = frozenset({BookingState.BOOKED, BookingState.NO_SHOW})
 
 
@@ -240,17 +242,8 @@ def welcome(tx: Tx, booking_id: int, *, policy: Policy, now: datetime) -> Queued
     booking = lock_booking(tx, booking_id)
     if booking.state is not BookingState.ENROLLED or booking.contact_id is None:
         raise StateConflict(f"{booking.ref} is {booking.state}; only a pupil who stays is welcomed")
-    words = _words(booking, policy)
-    return outbound.queue_message(
-        tx,
-        purpose="pupil.welcome",
-        contact_id=contacts.get_contact(tx, booking.contact_id).id,
-        dedupe_key=f"pupil.welcome:{booking.id}",
-        values={name: words[name] for name in ("pupil", "course")},
-        policy=policy,
-        now=now,
-        subject=("booking", str(booking.id)),
-    )
+    about = _About(tx, booking, booking.contact_id, policy, now)
+    return about.queue_message(purpose="pupil.welcome", words=("pupil", "course"))
 
 
 def decline(tx: Tx, request: DeclineRequest, *, actor: Actor, now: datetime) -> Settled:
@@ -283,25 +276,44 @@ def tell(tx: Tx, booking: Booking, *, before: BookingState | None, policy: Polic
         outbound.cancel_queued(tx, now=now, subject=("booking", str(booking.id)))
     if booking.lacks or booking.contact_id is None or booking.starts_at <= now:
         return
+    about = _About(tx, booking, booking.contact_id, policy, now)
     match booking.state:
+        case BookingState.BOOKED if booking.rescheduled_from:
+            about.queue_message(purpose="booking.rescheduled", recheck="booking")
         case BookingState.BOOKED:
-            purpose = "booking.rescheduled" if booking.rescheduled_from else "booking.confirmed"
-            recheck = "booking"
+            about.queue_message(purpose="booking.confirmed", recheck="booking")
         case BookingState.CANCELED:
-            purpose, recheck = "booking.canceled", "booking_canceled"
+            about.queue_message(purpose="booking.canceled", recheck="booking_canceled")
         case _:
-            return
-    outbound.queue_message(
-        tx,
-        purpose=purpose,
-        contact_id=contacts.get_contact(tx, booking.contact_id).id,
-        dedupe_key=f"{purpose}:{booking.id}",
-        values=_words(booking, policy),
-        policy=policy,
-        now=now,
-        subject=("booking", str(booking.id)),
-        recheck=recheck,
-    )
+            pass
+
+
+@dataclass(frozen=True, slots=True)
+class _About:
+    """Messages about one held booking, in the caller's transaction."""
+
+    tx: Tx
+    booking: Booking
+    contact_id: int
+    policy: Policy
+    now: datetime
+
+    def queue_message(
+        self, *, purpose: str, recheck: str | None = None, words: tuple[str, ...] = _WORDS
+    ) -> Queued:
+        """Ask for one; its key is the purpose and the booking, so it is asked for once."""
+        found = _words(self.booking, self.policy)
+        return outbound.queue_message(
+            self.tx,
+            purpose=purpose,
+            contact_id=contacts.get_contact(self.tx, self.contact_id).id,
+            dedupe_key=f"{purpose}:{self.booking.id}",
+            values={name: found[name] for name in words},
+            policy=self.policy,
+            now=self.now,
+            subject=("booking", str(self.booking.id)),
+            recheck=recheck,
+        )
 
 
 def raise_incomplete(tx: Tx, booking: Booking) -> None:

@@ -13,7 +13,7 @@ a URL.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +23,7 @@ from platform_core import audit
 from platform_core.connectors import Health, HealthStatus, Subscription, SubscriptionClient
 from platform_core.db import Tx
 from platform_core.errors import NeedsReconciliation
-from platform_core.messaging.attention import raise_alert
+from platform_core.messaging.attention import Severity, raise_alert
 from platform_core.values import Actor
 
 OpenTx = Callable[[], AbstractContextManager[Tx]]
@@ -135,12 +135,26 @@ def _say(tx: Tx, wanted: Wanted, condition: Condition, ours: Subscription | None
     # Of one subscription each trouble once; other failures are another, and so is being gone on another day.
     told_apart = f"{ours.id} {since}" if ours else f"{now:%Y-%m-%d}"
     which = hashlib.sha256(f"{wanted.url} {told_apart}".encode()).hexdigest()[:16]
+    once = f"{wanted.connector}:{condition}:{which}"
+    detail = {"connector": wanted.connector, "condition": condition, "failing_since": since}
+    match condition:
+        case "failing":
+            _alert(tx, "subscription.failing", "P2", once, detail)
+        case "disabled":
+            _alert(tx, "subscription.disabled", "P1", once, detail)
+        case "gone":
+            _alert(tx, "subscription.gone", "P1", once, detail)
+        case _:
+            raise AssertionError("of an active subscription nobody is told")
+
+
+def _alert(tx: Tx, kind: str, severity: Severity, once: str, detail: Mapping[str, str]) -> None:
     raise_alert(
         tx,
-        f"subscription.{condition}",
-        severity="P2" if condition == "failing" else "P1",
-        subject=wanted.connector,
-        once=f"{wanted.connector}:{condition}:{which}",
-        dedupe=f"subscription:{wanted.connector}",
-        detail={"connector": wanted.connector, "condition": condition, "failing_since": since},
+        kind,
+        severity=severity,
+        subject=detail["connector"],
+        once=once,
+        dedupe=f"subscription:{detail['connector']}",
+        detail=detail,
     )
