@@ -21,6 +21,7 @@ ORDER = (
     ("messaging",),
     ("payments",),
     ("attendance",),
+    ("bookings",),
     ("dashboards",),
     ("observability",),
     ("app",),
@@ -28,8 +29,8 @@ ORDER = (
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 
-CONTRACTS_OF_CONNECTORS = ("errors", "values", "connectors", "messaging.contracts")
-SHARED_BY_CONNECTORS = ("signed",)
+CONTRACTS_OF_CONNECTORS = ("errors", "values", "connectors", "messaging.contracts", "bookings.contracts")
+SHARED_BY_CONNECTORS = ("signed", "exchange", "wire")
 READERS_OF_LOGS = ("app", "ingest", "windmill")
 
 

@@ -20,6 +20,7 @@ from platform_cli.local.windmill.server import serving
 from platform_core.tenancy.policy import store_policy
 from platform_core.values import Actor
 from platform_core.windmill.http import receive_signed
+from tests.connectors.calendly import deliveries as calendly
 from tests.connectors.ycloud.deliveries import SECRET, signed
 from tests.support.databases import TenantDatabase
 from tests.support.policies import policy_of
@@ -113,7 +114,8 @@ class House:
         """Nothing of the inside is in an answer to a stranger."""
         password = str(conninfo_to_dict(self.tenant_db.dsn)["password"])
         for inside in (
-            SECRET, READER_SECRET, password, ROUTE_SECRET, "a-secret-of-somebody-else", "Traceback", ".py",
+            SECRET, READER_SECRET, calendly.SECRET, password, ROUTE_SECRET, "a-secret-of-somebody-else",
+            "Traceback", ".py",
             "psycopg", self.tenant_db.name, self.tenant_db.login, "127.0.0.1",
         ):  # fmt: skip
             assert inside not in text, f"the answer shows {inside!r}"
@@ -126,6 +128,7 @@ def open_house(tenant_db: TenantDatabase) -> Iterator[House]:
         DATABASE: database_resource(tenant_db.dsn),
         HOOKS: {"inbound": [SECRET], "status": [SECRET]},
         READERS: {"feed": [READER_SECRET]},
+        f"f/{CUSTOMER}/calendly_webhooks": {"bookings": [calendly.SECRET]},
         ACCOUNT: {"base_url": "http://127.0.0.1:9", "api_key": "not-a-real-key-of-ycloud-000000000000"},
     }
     with tenant_db.connect() as tx, tx.transaction():
@@ -139,13 +142,18 @@ def open_house(tenant_db: TenantDatabase) -> Iterator[House]:
 def signed_for(route: str, name: str, text: str) -> tuple[bytes, Headers]:
     """An event with this text in it, as whoever calls the route writes and signs it."""
     stamp = int(time.time())
-    if route.split("/")[1] != "reader":
-        body = whatsapp(name, text)
-        return body, signed(body, t=stamp)[1:]
-    batch = {"id": name, "type": "reader.batch", "reader": "door-1", "sent_at": "", "more": text}
-    body = json.dumps(batch).encode()
-    digest = hmac.new(READER_SECRET.encode(), f"{stamp}.".encode() + body, "sha256").hexdigest()
-    return body, [("Reader-Signature", f"t={stamp},s={digest}")]
+    match route.split("/")[1]:
+        case "reader":
+            batch = {"id": name, "type": "reader.batch", "reader": "door-1", "sent_at": "", "more": text}
+            body = json.dumps(batch).encode()
+            digest = hmac.new(READER_SECRET.encode(), f"{stamp}.".encode() + body, "sha256").hexdigest()
+            return body, [("Reader-Signature", f"t={stamp},s={digest}")]
+        case "calendly":
+            body = calendly.booked(name, text)
+            return body, calendly.signed(body, t=stamp)[1:]
+        case _:
+            body = whatsapp(name, text)
+            return body, signed(body, t=stamp)[1:]
 
 
 def whatsapp(event_id: str, text: str = "Hola") -> bytes:

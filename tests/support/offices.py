@@ -25,6 +25,7 @@ from platform_core.attendance.contracts import (
     Reading,
     session_ref,
 )
+from platform_core.bookings import reception
 from platform_core.connectors import Accepted, load_connector
 from platform_core.db import Tx
 from platform_core.errors import AmbiguousOutcome
@@ -36,6 +37,7 @@ from platform_core.messaging.contracts import OutgoingMessage, Party
 from platform_core.tenancy.policy import load_policy, store_policy
 from platform_core.tenancy.provision import Provisioned, provision
 from platform_core.values import Actor
+from tests.support.bookings import PHONE_QUESTION, Calendar
 from tests.support.messaging import ScriptedClient
 from tests.support.wmctl import REPOSITORY, Terminal, rows_of
 
@@ -165,6 +167,18 @@ sheet-{next(_numbers)},Robótica,door-1,2031-03-03,15:00,16:00
         path = self.state / f"sheet-{next(_numbers)}.csv"
         path.write_bytes(b"\xef\xbb\xbf" + text.encode())
         return str(path)
+
+    def booking(self, **changed: object) -> str:
+        """A trial class for the day after tomorrow, complete."""
+        starts_at = datetime.now(UTC) + timedelta(days=2)
+        said = Calendar(number=next(_numbers), starts_at=starts_at, **changed).made()  # type: ignore[arg-type]  # by name
+        with self.app() as app, app.tx() as tx:
+            reception.take_in(tx, "calendly", said, policy=app.policy(), now=app.clock.now())
+        return self.newest("bookings.booking", "B")
+
+    def incomplete_booking(self) -> str:
+        """A trial class whose parent did not say the pupil's name."""
+        return self.booking(answers={PHONE_QUESTION: PHONE})
 
     def empty_lesson(self) -> str:
         """A class nobody was seen in."""

@@ -23,6 +23,7 @@ NOUNS = (
     "student",
     "session",
     "attendance",
+    "booking",
     "inbox",
     "outbox",
     "job",
@@ -30,6 +31,7 @@ NOUNS = (
     "audit",
     "db",
     "ingest",
+    "connector",
     "demo",
 )
 """Each is a module of `platform_cli.commands`; its `app` is a group of commands, or the command itself."""

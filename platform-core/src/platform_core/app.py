@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from platform_core.attendance import feed, followups, results
+from platform_core.bookings import bookings, reception
 from platform_core.connectors import Connector, MessagingClient, load_connector
 from platform_core.db.connect import Tx, open_connection, translated
 from platform_core.errors import ConfigurationError
@@ -43,6 +44,7 @@ from platform_core.values import Actor, Clock, Outcome, SystemClock
 
 SOURCES: Mapping[str, Callable[[JobContext, Event], Outcome]] = {
     "reader": feed.take_in_batch,
+    "calendly": reception.take_in_booking,
 }
 """Events that are no messages, by where they came from. All others are the messaging provider's."""
 
@@ -83,6 +85,8 @@ HANDLERS: Mapping[str, HandlerSpec] = {
 RECHECKS: Mapping[str, Callable[[Tx, str], bool]] = {
     "reminder": reminders.still_due,
     "absence": followups.still_absent,
+    "booking": bookings.still_booked,
+    "booking_canceled": bookings.still_canceled,
 }
 """Asked again in the transaction that commits a message to being sent: is it still wanted?"""
 
@@ -132,7 +136,7 @@ class App:
                         f"{self.tenant} has no {self.connector.name} account here",
                         next_step=f"Set the resource f/{self.tenant}/{self.connector.name}.",
                     )
-                self._client = self.connector.open_client(self.connector_config)
+                self._client = self.connector.open_messaging(self.connector_config)
             return self._client
 
     def run_jobs(

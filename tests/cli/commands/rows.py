@@ -60,6 +60,10 @@ def _seen(office: Office) -> str:
     return SLUG
 
 
+def _booked(office: Office) -> None:
+    office.booking()
+
+
 def _resume(office: Office) -> None:
     office.say("tenant", "resume", SLUG, "--reason", "the test is over")
 
@@ -103,6 +107,20 @@ _NO_SHEET = (
     ({"file": "README.md"}, 2, "is no column that is known"),
     ({"file": "platform-cli/src/platform_cli/local/pictures/comprobante_1.png"}, 2, "not UTF-8"),
     ({"as_": "diego"}, 4, "may not decide about attendance"),
+)
+_BOOKING = (
+    "id source name email kind starts_at ends_at booked_at contact_id pupil course state canceled_at "
+    "no_show_at decided_at decline_reason rescheduled_from rescheduled_to student"
+)
+_NO_BOOKING = (({"booking": "B404"}, 3, "no booking B404"), ({"booking": "C1"}, 2, "is not the number of a booking"))
+_MAY_NOT_DECIDE = (({"as_": "diego"}, 4, "may not decide about attendance"),)
+_NO_CONNECTOR = (({"name": "nobody"}, 6, "No connector named 'nobody'"),)
+_NO_NAME = (
+    ({"name": "Acme Pay"}, 2, "is no name of a connector"),
+    ({"name": "../../etc"}, 2, "is no name of a connector"),
+    ({"name": "class"}, 2, "is no name of a connector"),
+    ({"name": "signed"}, 2, "is no name of a connector"),
+    ({"name": "calendly"}, 4, "calendly already"),
 )
 _WRONG_VERSION = ({"version": "-3"}, 2, "version")
 
@@ -169,7 +187,9 @@ ROWS: Mapping[str, Row] = {
             ({"file": "/dev/null"}, 2, "is missing"),
         ),
     ),
-    "policy show": Row({}, SLUG, "customer members payments reminders messaging attendance texts templates"),
+    "policy show": Row(
+        {}, SLUG, "customer members payments reminders messaging attendance bookings texts templates"
+    ),
     "obligation list": Row(
         {"customer": lambda office: office.obligation() and SLUG, "state": "open"},
         "Obligations",
@@ -355,6 +375,34 @@ ROWS: Mapping[str, Row] = {
     "session import": Row(
         {"file": Office.session_sheet, "as_": "bruno"}, "1 rows are fine", _LOADED, spoilt=_NO_SHEET
     ),
+    "booking list": Row(
+        {"state": "booked"},
+        "Robótica",
+        _BOOKING,
+        before=_booked,
+    ),
+    "booking show": Row({"booking": Office.booking}, "is booked", _BOOKING, _NO_BOOKING),
+    "booking complete": Row(
+        {"booking": Office.incomplete_booking, "as_": "bruno", "pupil": "Sofía"},
+        "has it",
+        "booking_id state changed",
+        (*_NO_BOOKING, *_MAY_NOT_DECIDE, ({"phone": "912345678"}, 2, "international form")),
+    ),
+    "booking enrol": Row(
+        {"booking": Office.booking, "as_": "bruno", "starts_on": "2031-04-01"},
+        "attends Robótica",
+        "booking_id student course created",
+        (*_NO_BOOKING, *_MAY_NOT_DECIDE, ({"starts_on": "mañana"}, 2, "starts_on")),
+    ),
+    "booking decline": Row(
+        {"booking": Office.booking, "as_": "bruno", "reason": "muy lejos"},
+        "is declined",
+        "booking_id state changed",
+        (*_NO_BOOKING, *_MAY_NOT_DECIDE),
+    ),
+    "connector list": Row({}, "manage_subscriptions", "name version capabilities left"),
+    "connector check": Row({"name": "calendly"}, "has everything", "connector left", _NO_CONNECTOR),
+    "connector new": Row({"name": "acme_pay"}, "", spoilt=_NO_NAME),
     "attendance excuse": Row(
         {
             "session": Office.lesson,

@@ -8,6 +8,7 @@ import time
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from tests.connectors.calendly import deliveries as calendly
 from tests.connectors.ycloud.deliveries import SECRET, signed
 from tests.support.doors import CUSTOMER, CUSTOMERS, READER_SECRET, ROUTE_SECRET, House, signed_for, whatsapp
 from tests.support.windmill import read_yaml, send
@@ -20,6 +21,7 @@ REFERENCES = [
     f"$res:f/{CUSTOMER}/database",
     f"$res:f/{CUSTOMER}/ycloud_webhooks",
     f"$res:f/{CUSTOMER}/reader_webhooks",
+    f"$res:f/{CUSTOMER}/calendly_webhooks",
     "$WM_TOKEN",
 ]
 UNKNOWN = ["$var:f/einstein_kids/nothing", "$res:f/einstein_kids/nothing", "$var:f/other/secret"]
@@ -224,5 +226,5 @@ def _assert_nothing_leaked(house: House) -> None:
         )
     )
     password = str(conninfo_to_dict(house.tenant_db.dsn)["password"])
-    secrets = (ROUTE_SECRET, SECRET, READER_SECRET, password)
+    secrets = (ROUTE_SECRET, SECRET, READER_SECRET, calendly.SECRET, password)
     assert [secret for secret in secrets if secret in kept] == []

@@ -8,15 +8,25 @@ what it was given: a missing one as None, a number where a text was meant.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
+from datetime import datetime
 
 from platform_core.app import App, cancel_work, open_app
 from platform_core.attendance import results
 from platform_core.attendance.contracts import session_ref
+from platform_core.bookings import bookings
+from platform_core.bookings.contracts import (
+    DeclineRequest,
+    EnrolmentRequest,
+    booking_ref,
+    parse_booking_id,
+)
+from platform_core.connectors import Capability, Connector, Health, HealthStatus, load_connector
 from platform_core.errors import ConfigurationError, InvalidInput, InvalidMoney, PlatformError, Refused
 from platform_core.messaging import contacts
 from platform_core.messaging.contracts import Party
+from platform_core.observability import connections
 from platform_core.observability.logs import bind, configure
 from platform_core.payments import claims
 from platform_core.payments.contracts import ClaimOpening, claim_ref, parse_decision, read_contract
@@ -24,6 +34,8 @@ from platform_core.values import Actor, Money
 from platform_core.windmill.resources import database_dsn, get_resource, job_identity
 
 MAX_SECONDS = 3600
+BOOKINGS_ENDPOINT = "bookings"
+"""The endpoint that a calendar posts to."""
 
 
 def run_jobs(customer: str, *, seconds: int, lease_s: int) -> dict[str, int]:
@@ -109,6 +121,146 @@ def compute_attendance(customer: str) -> dict[str, int]:
             next_step="Correct what they name; the others are computed.",
         )
     return {"sessions": looked, "changed": changed, "waiting": waiting}
+
+
+# --- Bookings: a trial class that is over leads to an enrolment, or to none ---------------------------------
+
+
+def due_bookings(customer: str) -> dict[str, list[str]]:
+    """The trial classes that are over and of which nobody said what came, oldest first, 50 at most."""
+    with _office(customer) as office, office.app.tx() as tx:
+        found = bookings.list_due(tx, now=office.app.clock.now())
+    return {"bookings": [booking_ref(one) for one in found]}
+
+
+def look_at_booking(customer: str, *, booking: str) -> dict[str, object]:
+    """Where one booking stands and what it lacks, without a word that a parent wrote."""
+    _require_text(booking=booking)
+    with _office(customer) as office, office.app.tx() as tx:
+        found = bookings.get_booking(tx, parse_booking_id(booking))
+        over = found.ends_at <= office.app.clock.now()
+    return {
+        "booking": booking_ref(found.id),
+        "state": found.state.value,
+        "complete": not found.lacks,
+        "lacks": list(found.lacks),
+        "over": over,
+    }
+
+
+def enrol_booking(
+    customer: str, *, booking: str, staff: str, course: str = "", starts_on: str = "", student: str = ""
+) -> dict[str, object]:
+    """The pupil stays: student, enrolment and welcome. Again, it answers what the first call made.
+
+    `starts_on` is a local day, YYYY-MM-DD; empty is the day of the trial class. `course` is the booking's own
+    when empty, `student` the reference of a pupil who is known already.
+    """
+    _require_text(booking=booking, staff=staff)
+    facts = {"booking_id": parse_booking_id(booking), "course": course, "student": student}
+    request = read_contract(EnrolmentRequest, facts | {"starts_on": starts_on or None})
+    with _office(customer) as office:
+        policy, now = office.app.policy(), office.app.clock.now()
+        with office.app.tx() as tx:
+            made = bookings.enrol(tx, request, actor=office.member(staff), policy=policy, now=now)
+    return {
+        "booking": booking_ref(made.booking_id),
+        "state": "enrolled",
+        "student": made.student,
+        "enrolled": made.created,
+    }
+
+
+def welcome_pupil(customer: str, *, booking: str) -> dict[str, object]:
+    """Queue the welcome of a pupil enrolled from a booking. `queued` is false when it had been asked for."""
+    _require_text(booking=booking)
+    with _office(customer) as office:
+        policy, now = office.app.policy(), office.app.clock.now()
+        with office.app.tx() as tx:
+            queued = bookings.welcome(tx, parse_booking_id(booking), policy=policy, now=now)
+    return {"booking": booking, "queued": queued.created}
+
+
+def decline_booking(customer: str, *, booking: str, staff: str, reason: str = "") -> dict[str, object]:
+    """No enrolment follows. `declined` is false when that was known."""
+    _require_text(booking=booking, staff=staff)
+    request = read_contract(DeclineRequest, {"booking_id": parse_booking_id(booking), "reason": reason})
+    with _office(customer) as office, office.app.tx() as tx:
+        settled = bookings.decline(tx, request, actor=office.member(staff), now=office.app.clock.now())
+    return {"booking": booking_ref(settled.booking_id), "state": "declined", "declined": settled.changed}
+
+
+# --- Accounts at providers ----------------------------------------------------------------------------------
+
+
+def check_connectors(customer: str) -> dict[str, list[str]]:
+    """Look at every account the customer depends on, and bring a dead webhook subscription back.
+
+    Secrets come from the customer's resources. Raises: Refused, after all were looked at, naming those that
+    are down or misconfigured; what was found is an alert too.
+    """
+    unwell: list[str] = []
+    checked: list[str] = []
+    recreated: list[str] = []
+    with _office(customer) as office:
+        policy, now = office.app.policy(), office.app.clock.now()
+        for name in [policy.messaging.provider, *(["calendly"] if policy.bookings else [])]:
+            health, kept = _look_after(office.app, name, now)
+            checked.append(f"{name}: {health.status}")
+            if kept is not None and kept.recreated:
+                recreated.append(name)
+            elif health.status in (HealthStatus.DOWN, HealthStatus.MISCONFIGURED):
+                unwell.append(f"{name} is {health.status} ({'; '.join(health.evidence)})")
+    if unwell:
+        raise Refused(
+            f"Not well: {', '.join(unwell)}", next_step="Correct the resource, or wait for the provider."
+        )
+    return {"checked": checked, "recreated": recreated}
+
+
+def _look_after(app: App, name: str, now: datetime) -> tuple[Health, connections.Kept | None]:
+    connector = load_connector(name)
+    resource = dict(get_resource(f"f/{app.tenant}/{name}"))
+    callback = resource.pop("callback_url", None)
+    if Capability.MANAGE_SUBSCRIPTIONS not in connector.capabilities:
+        client = connector.open_checked(resource)
+        with closing(client):
+            return _noted(app, name, client.check()), None
+    wanted = connections.Wanted(name, _callback(app, name, callback), _signing_key(app, connector))
+    subscriptions = connector.open_subscriptions(resource)
+    with closing(subscriptions):
+        health = subscriptions.check()
+        if health.status in (HealthStatus.DOWN, HealthStatus.MISCONFIGURED):
+            return _noted(app, name, health), None
+        return health, connections.keep_subscription(subscriptions, wanted, tx=app.tx, now=now)
+
+
+def _noted(app: App, name: str, health: Health) -> Health:
+    with app.tx() as tx:
+        connections.note_health(tx, name, health)
+    return health
+
+
+def _callback(app: App, name: str, found: object) -> str:
+    if not isinstance(found, str) or not found.startswith(("https://", "http://127.0.0.1")):
+        raise ConfigurationError(
+            f"The resource f/{app.tenant}/{name} has no callback_url",
+            next_step=f"Set it to the public https address of /api/r/{app.tenant}/{name}/….",
+        )
+    return found
+
+
+def _signing_key(app: App, connector: Connector) -> str:
+    """The first secret of the endpoint that bookings come in at: the one a new subscription signs with."""
+    path = f"f/{app.tenant}/{connector.name}_webhooks"
+    found = get_resource(path).get(BOOKINGS_ENDPOINT)
+    if not isinstance(found, list):
+        raise ConfigurationError(
+            f"The resource {path} has no list of secrets for the endpoint {BOOKINGS_ENDPOINT}",
+            next_step="Set it to a list with one signing key of 32 characters or more.",
+        )
+    connector.check_secrets(found)
+    return str(found[0])
 
 
 @dataclass(frozen=True, slots=True)
