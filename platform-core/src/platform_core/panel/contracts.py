@@ -77,11 +77,12 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A browser that may go on: who sits before it, under which role now, by which link."""
+    """A browser that may go on: who sits before it, under which role now, by which link, until when."""
 
     link_id: int
     member: str
     role: Role
+    expires_at: datetime
     language: Language | None
     theme: Theme | None
     cookie: Cookie = field(repr=False)

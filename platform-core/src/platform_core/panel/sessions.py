@@ -185,7 +185,8 @@ def _found(tx: Tx, cookie: Cookie, now: datetime) -> Visit | Denied:
         return Denied(Reason.IDLE, link_id)
     if link.role_now is None:
         raise AssertionError("who is no member does not stand")
-    return Visit(link_id, link.member, lesser(link.role, link.role_now), language, theme, cookie)
+    role = lesser(link.role, link.role_now)
+    return Visit(link_id, link.member, role, link.expires_at, language, theme, cookie)
 
 
 def _link_row(row: tuple[object, ...]) -> _LinkRow:

@@ -143,7 +143,7 @@ def read_link(keyring: Keyring, token: str) -> LinkClaims | None:
         and isinstance(link_id, int)
         and isinstance(member, str)
         and HANDLE.fullmatch(member)
-        and role in {one.value for one in Role}
+        and role in [one.value for one in Role]  # a list: what was signed may be unhashable
         and isinstance(expires, int)
         and 0 < expires < _MAX_UNIX_S
     )
