@@ -49,11 +49,11 @@ def test_a_link_lets_its_member_in_and_the_cookie_keeps_them_in(tx: Tx, keyring:
         "bruno", Role.OPS, None, NOW + timedelta(hours=12),
     )  # fmt: skip
     assert again == visit
-    assert visit.actor == Actor("user", "bruno", "ops", via=f"panel:L{link.link_id}")
+    assert visit.actor == Actor("user", "bruno", "ops", via=f"panel:K{link.link_id}")
     assert _acts(tx) == [
         ("panel.link_made", "os:root", "support", "", "ok"),
-        ("panel.entered", "bruno", "ops", f"panel:L{link.link_id}", "ok"),
-        ("panel.left", "bruno", "ops", f"panel:L{link.link_id}", "ok"),
+        ("panel.entered", "bruno", "ops", f"panel:K{link.link_id}", "ok"),
+        ("panel.left", "bruno", "ops", f"panel:K{link.link_id}", "ok"),
     ]
 
 
@@ -232,7 +232,7 @@ def test_refusals_are_counted_and_only_the_first_of_a_day_is_recorded(tx: Tx, ke
     listed = links.list_links(tx, now=NOW, ended_too=True)
     assert [(one.id, one.uses, one.refusals) for one in listed] == [(link.link_id, 0, 100)]
     assert [act for act in _acts(tx) if act[0] == "panel.entry_refused"] == [
-        ("panel.entry_refused", "bruno", "", f"panel:L{link.link_id}", "denied")
+        ("panel.entry_refused", "bruno", "", f"panel:K{link.link_id}", "denied")
     ]
     counted = tx.execute("SELECT hour, reason, count FROM panel.refusal ORDER BY hour").fetchall()
     assert counted == [
@@ -313,7 +313,7 @@ def test_a_link_is_refused_that_would_promise_more_than_it_gives(tx: Tx, keyring
     for hours, entries in ((0, 5), (169, 5), (-1, 5), (12, 0), (12, 51)):
         with pytest.raises(InvalidInput):
             make_link(tx, keyring, hours=hours, entries=entries)
-    with pytest.raises(NotFound, match="no link L999"):
+    with pytest.raises(NotFound, match="no link K999"):
         links.revoke_link(tx, 999, ENGINEER, now=NOW)
 
     assert links.list_links(tx, now=NOW, ended_too=True) == []

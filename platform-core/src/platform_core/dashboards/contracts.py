@@ -18,7 +18,7 @@ class Viewer:
 
     `role` is the one the member has now. `csrf` is the value each form carries in its hidden field `csrf`.
     `theme` is what the person chose; `auto` follows their device. `link` names the signed link the session
-    came from, such as `L7`; empty when there is none.
+    came from, such as `K7`; empty when there is none.
     """
 
     customer: str

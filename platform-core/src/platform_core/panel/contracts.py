@@ -100,9 +100,9 @@ def actor_of(member: str, link_id: int, role: Role | None = None) -> Actor:
 
 def link_ref(link_id: int) -> str:
     """How people call a link."""
-    return f"L{link_id}"
+    return f"K{link_id}"
 
 
 def parse_link_ref(text: str) -> int:
-    """The link that `L7` names. Raises: InvalidInput."""
-    return parse_number(text, "L", "a link")
+    """The link that `K7` names. Raises: InvalidInput."""
+    return parse_number(text, "K", "a link")

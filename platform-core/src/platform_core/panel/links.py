@@ -11,7 +11,7 @@ from platform_core.panel.contracts import Link, NewLink, link_ref
 from platform_core.panel.lifecycle import LinkState
 from platform_core.panel.rights import lesser
 from platform_core.panel.tokens import Keyring, LinkClaims, sign_link
-from platform_core.tenancy.members import Permission, Role, find_role, require
+from platform_core.tenancy.members import Permission, Role, find_role, named, require
 from platform_core.values import Actor
 
 Q = load_queries(__file__)
@@ -49,7 +49,7 @@ def create_link(  # noqa: PLR0913 - what a link is bound to, each once
     has = find_role(tx, Actor("user", member))
     if has is None:
         raise NotFound(
-            f"{member[:40]!r} is not a member here",
+            f"{named(member)} is not a member here",
             next_step="See `wmctl member list`; add them with `wmctl member add`.",
         )
     gives = role or has
@@ -116,6 +116,12 @@ def revoke_link(tx: Tx, link_id: int, by: Actor, *, now: datetime) -> bool:
         return False
     audit.record(tx, "panel.link_revoked", by, ("panel_link", link_ref(link_id)))
     return True
+
+
+def record_key(tx: Tx, key_name: str, by: Actor) -> None:
+    """Put on record that the panel signs with another key. Raises: PermissionDenied."""
+    by = require(tx, by, Permission.PANEL_LINK)
+    audit.record(tx, "panel.key_added", by, ("panel_key", key_name))
 
 
 def _require_between(name: str, value: int, most: int) -> None:

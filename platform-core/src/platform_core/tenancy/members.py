@@ -143,6 +143,11 @@ def denials_recorded(connection: Tx) -> Iterator[None]:
         raise
 
 
+def named(handle: str) -> str:
+    """A handle as a refusal may repeat it: what is none may be anything, a telephone number too."""
+    return repr(handle) if HANDLE.fullmatch(handle) else "That"
+
+
 def set_members(tx: Tx, wanted: Mapping[str, Role], *, policy_version: int, actor: Actor) -> None:
     """Make the members what a policy says, one audit entry per person who changes.
 
