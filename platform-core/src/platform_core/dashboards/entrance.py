@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from html import escape
 
 from platform_core.dashboards.contracts import Language, Page
+from platform_core.errors import PlatformError
 
 _WORDS: Mapping[Language, Mapping[str, str]] = {
     "es": {
@@ -60,11 +61,11 @@ def left_page(language: Language, nonce: str, base: str) -> Page:  # noqa: ARG00
     return Page(200, _document(words["title"], body, language, nonce))
 
 
-def bare_page(status: int, language: Language) -> Page:
-    """The last resort: it needs nothing that could fail."""
+def error_page(error: PlatformError, language: Language, nonce: str, base: str) -> Page:  # noqa: ARG001
+    """What a person reads when there is no page, under the error's status."""
     words = _WORDS[language]
     body = f"<h1>{words['failed']}</h1><p>{words['retry']}</p>"
-    return Page(status, _document(words["title"], body, language, ""))
+    return Page(error.http_status, _document(words["title"], body, language, nonce))
 
 
 def _document(title: str, body: str, language: Language, nonce: str) -> str:

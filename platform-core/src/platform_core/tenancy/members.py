@@ -18,7 +18,8 @@ from datetime import datetime
 from enum import StrEnum
 
 from platform_core import audit
-from platform_core.db import Tx, load_queries
+from platform_core.db import Tx, load_queries, open_connection
+from platform_core.db.connect import translated
 from platform_core.errors import PermissionDenied, Refused
 from platform_core.values import Actor
 
@@ -141,6 +142,22 @@ def denials_recorded(connection: Tx) -> Iterator[None]:
             with connection.transaction():
                 _record(connection, denied)
         raise
+
+
+@contextmanager
+def open_transaction(dsn: str, *, application: str) -> Iterator[Tx]:
+    """One transaction on a connection of its own, for one verb.
+
+    Failures a person can act on are platform errors; a denied permission stays on record although the
+    transaction it stopped is rolled back.
+    """
+    with (
+        translated(dsn),
+        open_connection(dsn, application=application) as connection,
+        denials_recorded(connection),
+        connection.transaction(),
+    ):
+        yield connection
 
 
 def named(handle: str) -> str:

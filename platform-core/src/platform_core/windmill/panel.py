@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, get_args
 
-from platform_core.app import App, open_app
-from platform_core.dashboards import entrance, site
+from platform_core.dashboards import entrance
 from platform_core.dashboards.contracts import Moved, Page, Viewer
 from platform_core.db import Tx
 from platform_core.db.text import storable
@@ -36,12 +36,20 @@ from platform_core.panel.contracts import Denied, Language, Reason, Theme, Visit
 from platform_core.panel.links import ENTRANCE
 from platform_core.panel.rights import Right, find_right, may
 from platform_core.panel.tokens import Keyring, is_csrf_of, parse_keyring
+from platform_core.tenancy.members import open_transaction
 from platform_core.tenancy.policy import current_policy
+from platform_core.values import SystemClock
 from platform_core.windmill.asking import Asking, parse_target, read_asking
 from platform_core.windmill.resources import database_dsn, get_resource
 
 if TYPE_CHECKING:  # structlog costs what only a failure pays
     from structlog.typing import FilteringBoundLogger
+
+_BARE = (
+    '<!doctype html><html lang="es"><meta charset="utf-8"><title>Panel</title>'
+    "<h1>El panel no pudo responder</h1><p>Intente de nuevo en un minuto. Try again in a minute."
+)
+"""Shown when nothing else can be: it needs nothing that could fail."""
 
 Answer = dict[str, object]
 """An HTTP response as Windmill reads it."""
@@ -69,11 +77,15 @@ class _Reply:
 class _Desk:
     """What one request is answered with."""
 
-    app: App
+    dsn: str = field(repr=False)
     keyring: Keyring
     asking: Asking
     nonce: str
     now: datetime
+
+    def tx(self) -> AbstractContextManager[Tx]:
+        """One transaction, as the customer's own login."""
+        return open_transaction(self.dsn, application="panel")
 
     @property
     def cookie_name(self) -> str:
@@ -93,9 +105,9 @@ def serve_panel(*, customer: str, event: object) -> Answer:
     try:
         asking = read_asking(event)
         keyring = parse_keyring(customer, get_resource(f"f/{customer}/panel"))
-        with open_app(customer, database_dsn(get_resource(f"f/{customer}/database"))) as app:
-            desk = _Desk(app, keyring, asking, nonce, app.clock.now())
-            return _answer(keyring, nonce, _reply(desk), desk.cookie_name)
+        dsn = database_dsn(get_resource(f"f/{customer}/database"))
+        desk = _Desk(dsn, keyring, asking, nonce, SystemClock().now())
+        return _answer(keyring, nonce, _reply(desk), desk.cookie_name)
     except Exception as error:  # noqa: BLE001 - whatever it is, a person reads a page
         known = _presentable(customer, error)
         return _answer(keyring, nonce, _Reply(_error_page(known, asking, keyring, nonce)), "")
@@ -114,10 +126,10 @@ def _error_page(
 ) -> Page:
     chosen: Language = "en" if (language or (asking.language if asking else "es")) == "en" else "es"
     try:
-        return site.error_page(error, chosen, nonce, keyring.base if keyring else "")
+        return entrance.error_page(error, chosen, nonce, keyring.base if keyring else "")
     except Exception as second:  # noqa: BLE001 - the page about a failure failed too
         _logger().error("panel.no_error_page", exc_info=second)
-        return entrance.bare_page(error.http_status, chosen)
+        return Page(error.http_status, _BARE)
 
 
 # --- Doors ------------------------------------------------------------------------------------------------
@@ -132,7 +144,7 @@ def _reply(desk: _Desk) -> _Reply:
 
 def _show_entrance(desk: _Desk) -> _Reply:
     asking = desk.asking
-    with desk.app.tx() as tx:
+    with desk.tx() as tx:
         denied = sessions.look_at_link(tx, asking.token, keyring=desk.keyring, now=desk.now)
         name = current_policy(tx).customer.display_name
     if denied is not None:
@@ -144,7 +156,7 @@ def _show_entrance(desk: _Desk) -> _Reply:
 def _enter(desk: _Desk) -> _Reply:
     _require_own_page(desk)
     token = desk.asking.form().get("token", "")
-    with desk.app.tx() as tx:
+    with desk.tx() as tx:
         visit = sessions.open_session(tx, token, keyring=desk.keyring, now=desk.now)
     if isinstance(visit, Denied):
         return _closed(desk)
@@ -166,7 +178,7 @@ def _inside(desk: _Desk) -> _Reply:
     asking, visit = desk.asking, None
     cookie = asking.cookie(desk.cookie_name)
     try:
-        with desk.app.tx() as tx:
+        with desk.tx() as tx:
             found = sessions.find_session(tx, cookie, keyring=desk.keyring, now=desk.now)
             if isinstance(found, Denied):
                 if found.reason is not Reason.NO_COOKIE:
@@ -184,7 +196,7 @@ def _inside(desk: _Desk) -> _Reply:
 
 def _refuse(desk: _Desk, visit: Visit, error: PlatformError) -> _Reply:
     if isinstance(error, FormRejected | PermissionDenied):
-        with desk.app.tx() as tx:
+        with desk.tx() as tx:
             sessions.count_refused_act(tx, visit, _what(desk.asking, error), now=desk.now)
     language = visit.language or desk.asking.language
     return _Reply(_error_page(error, desk.asking, desk.keyring, desk.nonce, language))
@@ -199,6 +211,8 @@ def _show(tx: Tx, desk: _Desk, visit: Visit) -> Page:
     asking = desk.asking
     _require_right(visit, find_right(asking.method, asking.path))
     sessions.count_use(tx, visit.link_id, asking.path.partition("/")[0] or "home", now=desk.now)
+    from platform_core.dashboards import site  # noqa: PLC0415 - the doors pay for no pages
+
     return site.show(
         tx,
         _viewer(desk, visit),
@@ -224,6 +238,8 @@ def _take_form(tx: Tx, desk: _Desk, visit: Visit) -> _Reply:
     _require_right(visit, find_right("post", path))
     if path in _LOOKS:
         return _set_looks(tx, visit, path, form)
+    from platform_core.dashboards import site  # noqa: PLC0415 - as above
+
     shown = site.post(
         tx,
         _viewer(desk, visit),
