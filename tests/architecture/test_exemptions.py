@@ -15,7 +15,7 @@ AGREED = {
     "noqa": 66,
     "type: ignore": 17,
     "fmt": 55,
-    "TYPE_CHECKING": 7,
+    "TYPE_CHECKING": 8,
     "skip": 1,
     "whole file": 1,
 }

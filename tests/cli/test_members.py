@@ -87,12 +87,17 @@ def test_removing_a_person_takes_their_line_alone(text: str, handle: str, gone: 
 @pytest.mark.parametrize(
     "text",
     [
-        "", "members = { ana = 'owner' }\n", "[members.ana]\nrole = 'owner'\n",
+        "",
+        "members = { ana = 'owner' }\n",
+        "[members.ana]\nrole = 'owner'\n",
         '[members]\nana = """owner"""\n',
-        'members.ana = "owner"\n', "[members]\nana = 1\n", "[members]\nana = [\n", "not toml",
+        'members.ana = "owner"\n',
+        "[members]\nana = 1\n",
+        "[members]\nana = [\n",
+        "not toml",
         "[members]\nana = ['owner',\n  'b']\n",
     ],
-)  # fmt: skip
+)
 def test_a_file_written_in_another_way_is_left_to_a_person(text: str) -> None:
     """Rather than guessed at."""
     with pytest.raises(InvalidPolicy, match="cannot change it"):

@@ -46,8 +46,11 @@ def test_a_link_lets_its_member_in_and_the_cookie_keeps_them_in(tx: Tx, keyring:
     sessions.close_session(tx, visit, now=LATER)
 
     assert (visit.member, visit.role, visit.language, visit.expires_at) == (
-        "bruno", Role.OPS, None, NOW + timedelta(hours=12),
-    )  # fmt: skip
+        "bruno",
+        Role.OPS,
+        None,
+        NOW + timedelta(hours=12),
+    )
     assert again == visit
     assert visit.actor == Actor("user", "bruno", "ops", via=f"panel:K{link.link_id}")
     assert _acts(tx) == [
@@ -88,9 +91,13 @@ def test_every_way_in_which_a_link_is_not_good_keeps_its_holder_out(tx: Tx, keyr
     good, short, once, revoked, removed = (
         make_link(tx, keyring, member, hours=hours, entries=entries)
         for member, hours, entries in (
-            ("bruno", 12, 5), ("bruno", 1, 5), ("bruno", 12, 1), ("bruno", 12, 5), ("carla", 12, 5),
+            ("bruno", 12, 5),
+            ("bruno", 1, 5),
+            ("bruno", 12, 1),
+            ("bruno", 12, 5),
+            ("carla", 12, 5),
         )
-    )  # fmt: skip
+    )
     enter(tx, keyring, once)
     links.revoke_link(tx, revoked.link_id, ENGINEER, now=LATER)
     _become(tx, carla=None)
@@ -128,8 +135,12 @@ def test_every_way_in_which_a_link_is_not_good_keeps_its_holder_out(tx: Tx, keyr
     }
     entries = {link.id: link.entries for link in links.list_links(tx, now=NOW, ended_too=True)}
     assert entries == {
-        good.link_id: 1, short.link_id: 1, once.link_id: 1, revoked.link_id: 0, removed.link_id: 0,
-    }  # fmt: skip
+        good.link_id: 1,
+        short.link_id: 1,
+        once.link_id: 1,
+        revoked.link_id: 0,
+        removed.link_id: 0,
+    }
 
 
 def _inside(tx: Tx, keyring: Keyring, visit: Visit, *, at: timedelta = timedelta(minutes=5)) -> object:
@@ -215,9 +226,13 @@ def test_nothing_that_opens_the_panel_is_in_the_database(
             ).fetchall()
         )
     secret_texts = [
-        keyring.keys[0], token_of(link), token_of(link).split(".")[3], visit.cookie.text,
-        visit.cookie.text.split(".")[2], visit.cookie.csrf,
-    ]  # fmt: skip
+        keyring.keys[0],
+        token_of(link),
+        token_of(link).split(".")[3],
+        visit.cookie.text,
+        visit.cookie.text.split(".")[2],
+        visit.cookie.csrf,
+    ]
 
     assert [text for text in secret_texts if text in kept] == []
 
@@ -236,8 +251,9 @@ def test_refusals_are_counted_and_only_the_first_of_a_day_is_recorded(tx: Tx, ke
     ]
     counted = tx.execute("SELECT hour, reason, count FROM panel.refusal ORDER BY hour").fetchall()
     assert counted == [
-        (NOW + timedelta(hours=1), "forged", 60), (NOW + timedelta(hours=2), "forged", 40),
-    ]  # fmt: skip
+        (NOW + timedelta(hours=1), "forged", 60),
+        (NOW + timedelta(hours=2), "forged", 40),
+    ]
 
 
 def test_acts_refused_inside_are_counted_and_the_first_of_a_kind_a_day_recorded(
@@ -266,11 +282,22 @@ def test_the_list_shows_links_that_still_work_or_all(tx: Tx, keyring: Keyring) -
 
     assert shown == [
         Link(
-            id=live.link_id, member="ana", role=Role.OPS, state=LinkState.LIVE, created_at=NOW,
-            created_by="os:root", expires_at=NOW + timedelta(hours=24), entries=1, max_entries=5,
-            last_entered_at=NOW + timedelta(minutes=1), revoked_at=None, revoked_by=None, uses=0, refusals=0,
+            id=live.link_id,
+            member="ana",
+            role=Role.OPS,
+            state=LinkState.LIVE,
+            created_at=NOW,
+            created_by="os:root",
+            expires_at=NOW + timedelta(hours=24),
+            entries=1,
+            max_entries=5,
+            last_entered_at=NOW + timedelta(minutes=1),
+            revoked_at=None,
+            revoked_by=None,
+            uses=0,
+            refusals=0,
         )
-    ]  # fmt: skip
+    ]
     assert [one.id for one in links.list_links(tx, now=later, ended_too=True)] == [
         live.link_id,
         ended.link_id,
@@ -280,11 +307,14 @@ def test_the_list_shows_links_that_still_work_or_all(tx: Tx, keyring: Keyring) -
 @pytest.mark.parametrize(
     ("actor", "allowed"),
     [
-        (Actor("user", "ana"), True), (ENGINEER, True), (Actor("user", "bruno"), False),
-        (Actor("user", "diego"), False), (Actor("user", "eve"), False),
+        (Actor("user", "ana"), True),
+        (ENGINEER, True),
+        (Actor("user", "bruno"), False),
+        (Actor("user", "diego"), False),
+        (Actor("user", "eve"), False),
         (Actor("contact", "ana", "owner"), False),
     ],
-)  # fmt: skip
+)
 def test_owners_and_the_agency_make_links_and_nobody_else(
     tx: Tx,
     keyring: Keyring,

@@ -1,10 +1,10 @@
-"""The panel's doors over HTTP, through the routes and the real script: who gets in, and what strangers get."""
+"""The panel's doors over HTTP, through the routes and the real script: who gets in, what strangers get."""
 
 from __future__ import annotations
 
 import re
 import socket
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 
@@ -27,7 +27,7 @@ def _acts(house: House) -> list[str]:
         str(row["action"])
         for row in rows_of(
             house.tenant_db.admin_dsn,
-            "SELECT body::jsonb ->> 'action' AS action FROM audit.entry WHERE body LIKE '%panel.%' ORDER BY seq",
+            "SELECT body::jsonb ->> 'action' AS action FROM audit.entry ORDER BY seq",
         )
         if str(row["action"]).startswith("panel.")
     ]
@@ -69,9 +69,13 @@ def test_every_answer_says_what_a_browser_may_do_with_it(house: House) -> None:
     link = open_link(house)
     browser = Browser(house)
     answers = [
-        browser.get(f"enter/{token_of(link)}"), browser.enter(link), browser.get(), browser.get("nothing"),
-        Browser(house).get(), Browser(house).get("enter/invented"),
-    ]  # fmt: skip
+        browser.get(f"enter/{token_of(link)}"),
+        browser.enter(link),
+        browser.get(),
+        browser.get("nothing"),
+        Browser(house).get(),
+        Browser(house).get("enter/invented"),
+    ]
 
     nonces = {_nonce(answer) for answer in answers}
     assert len(nonces) == len(answers)
@@ -79,8 +83,8 @@ def test_every_answer_says_what_a_browser_may_do_with_it(house: House) -> None:
         said = dict(answer.headers)
         policy = said.pop("content-security-policy").replace(_nonce(answer), "N")
         assert policy == (
-            "default-src 'none'; style-src 'nonce-N'; script-src 'nonce-N'; img-src data:; form-action 'self';"
-            " frame-ancestors 'none'; base-uri 'none'"
+            "default-src 'none'; style-src 'nonce-N'; script-src 'nonce-N'; img-src data:;"
+            " form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
         )
         assert said.pop("referrer-policy") in ("same-origin", "strict-origin")
         kept = {name: said[name] for name in said if name in _STRICT}
@@ -107,8 +111,11 @@ def _nonce(answer: Answer) -> str:
 def _closed_doors(house: House) -> dict[str, Answer]:
     """Every way of knocking that is not good, by what is wrong with it."""
     good, used, revoked, expired = (
-        open_link(house), open_link(house, entries=1), open_link(house), open_link(house, hours=1, ago_h=2),
-    )  # fmt: skip
+        open_link(house),
+        open_link(house, entries=1),
+        open_link(house),
+        open_link(house, hours=1, ago_h=2),
+    )
     Browser(house).enter(used)
     with house.tenant_db.connect() as tx, tx.transaction():
         links.revoke_link(tx, revoked.link_id, ENGINEER, now=revoked.expires_at)
@@ -117,17 +124,27 @@ def _closed_doors(house: House) -> dict[str, Answer]:
     cookie = left.cookie
     left.post("leave", {"csrf": left.csrf})
     tokens = {
-        "altered": altered, "invented": "x", "empty": "", "used up": token_of(used), "long": "v1." + "A" * 5000,
-        "revoked": token_of(revoked), "expired": token_of(expired), "of a secret": f"$var:f/{CUSTOMER}/nothing",
-        "a path": "../../../etc/passwd", "quotes": '"><script>alert(1)</script>',
-    }  # fmt: skip
+        "altered": altered,
+        "invented": "x",
+        "empty": "",
+        "used up": token_of(used),
+        "long": "v1." + "A" * 5000,
+        "revoked": token_of(revoked),
+        "expired": token_of(expired),
+        "of a secret": f"$var:f/{CUSTOMER}/nothing",
+        "a path": "../../../etc/passwd",
+        "quotes": '"><script>alert(1)</script>',
+    }
     shown = {
         f"link {name}": Browser(house).get(f"enter/{_quoted(token)}")
         for name, token in tokens.items()
         if token
     }
-    pressed = {f"button {name}": Browser(house).post("enter", {"token": token}) for name, token in tokens.items()
-               if not token.startswith("$")}  # fmt: skip
+    pressed = {
+        f"button {name}": Browser(house).post("enter", {"token": token})
+        for name, token in tokens.items()
+        if not token.startswith("$")
+    }
     cookies = {
         "cookie none": Browser(house).get(),
         "cookie of who left": Browser(house, cookie).get(),
@@ -139,8 +156,6 @@ def _closed_doors(house: House) -> dict[str, Answer]:
 
 
 def _quoted(token: str) -> str:
-    from urllib.parse import quote  # noqa: PLC0415 - here alone
-
     return quote(token, safe="$:/")
 
 
@@ -150,7 +165,7 @@ def test_whatever_is_wrong_with_a_link_or_a_cookie_the_answer_is_one_and_the_sam
     unlike = {
         name: answer.status
         for name, answer in answers.items()
-        if answer.status != CLOSED and name not in ("link of a secret",)
+        if answer.status != CLOSED and name != "link of a secret"
     }
     texts = {
         re.sub(r"nonce[=-]\"?[\w-]{24}", "nonce", answer.text)
@@ -280,9 +295,11 @@ def test_a_browser_that_says_neither_origin_nor_site_is_believed_by_its_csrf_val
     browser = browser_of(house)
 
     answer = browser.post(
-        "theme", {"csrf": browser.csrf, "theme": "dark", "back": "claims?state=open"},
-        ("origin", LEFT_OUT), ("sec-fetch-site", LEFT_OUT),
-    )  # fmt: skip
+        "theme",
+        {"csrf": browser.csrf, "theme": "dark", "back": "claims?state=open"},
+        ("origin", LEFT_OUT),
+        ("sec-fetch-site", LEFT_OUT),
+    )
 
     assert (answer.status, answer.headers["location"]) == (MOVED, f"{BASE}/claims?state=open")
     rows_of(house.tenant_db.admin_dsn, "UPDATE panel.session SET theme = NULL RETURNING 1")
@@ -290,9 +307,20 @@ def test_a_browser_that_says_neither_origin_nor_site_is_believed_by_its_csrf_val
 
 @pytest.mark.parametrize(
     "back",
-    ["//evil.example", "https://evil.example", "/\\evil.example", "\\evil", "claims\r\nset-cookie: a=b", "../../x",
-     "javascript:alert(1)", "claims?x=//evil", "ñ", "a" * 5000, "$var:f/einstein_kids/secret"],
-)  # fmt: skip
+    [
+        "//evil.example",
+        "https://evil.example",
+        "/\\evil.example",
+        "\\evil",
+        "claims\r\nset-cookie: a=b",
+        "../../x",
+        "javascript:alert(1)",
+        "claims?x=//evil",
+        "ñ",
+        "a" * 5000,
+        "$var:f/einstein_kids/secret",
+    ],
+)
 def test_a_form_never_sends_anybody_out_of_the_panel(house: House, back: str) -> None:
     """What is no place inside is the home."""
     browser = browser_of(house)
@@ -306,12 +334,21 @@ def test_a_form_never_sends_anybody_out_of_the_panel(house: House, back: str) ->
 @pytest.mark.parametrize(
     ("body", "status"),
     [
-        ("csrf=CSRF&theme=auto&theme=dark", 400), ("csrf=CSRF&csrf=x&theme=auto", 400), ("csrf=CSRF&theme=neon", 400),
-        ("csrf=CSRF", 400), ("csrf=CSRF&theme=%00", 400), ("csrf=CSRF&" + "&".join(f"f{n}=1" for n in range(200)), 400),
-        ("csrf=CSRF&note=" + "x" * 70_000, 400), ("", 403), ("=&=&&&", 400), ("csrf", 403), ("{}", 403),
-        ("csrf=CSRF&theme=%ff%fe", 400), ("csrf=CSRF&theme=%ud800", 400),
+        ("csrf=CSRF&theme=auto&theme=dark", 400),
+        ("csrf=CSRF&csrf=x&theme=auto", 400),
+        ("csrf=CSRF&theme=neon", 400),
+        ("csrf=CSRF", 400),
+        ("csrf=CSRF&theme=%00", 400),
+        ("csrf=CSRF&" + "&".join(f"f{n}=1" for n in range(200)), 400),
+        ("csrf=CSRF&note=" + "x" * 70_000, 400),
+        ("", 403),
+        ("=&=&&&", 400),
+        ("csrf", 403),
+        ("{}", 403),
+        ("csrf=CSRF&theme=%ff%fe", 400),
+        ("csrf=CSRF&theme=%ud800", 400),
     ],
-)  # fmt: skip
+)
 def test_a_form_of_any_shape_is_answered_with_a_page(house: House, body: str, status: int) -> None:
     """Doubled, overlong, too many, unstorable, nothing at all."""
     browser = browser_of(house)
@@ -333,14 +370,22 @@ def test_a_request_that_names_a_secret_shows_none(house: House, text: str) -> No
     inside = browser_of(house)
     csrf = inside.csrf
     answers = [
-        Browser(house).get(text), Browser(house).get(f"enter/{text}"), Browser(house).get(f"?done={text}"),
-        Browser(house).get("", ("cookie", text)), Browser(house).get("", ("accept-language", text)),
-        Browser(house).post("enter", text), Browser(house).post("enter", {"token": text}),
-        inside.get(f"claims?state={text}&done={text}&day={text}"), inside.get(text), inside.get(f"claims/{text}"),
-        inside.get("", ("accept-language", text)), inside.get("", ("x-anything", text)),
-        inside.post("theme", {"csrf": csrf, "theme": text, "back": text}), inside.post("theme", text),
+        Browser(house).get(text),
+        Browser(house).get(f"enter/{text}"),
+        Browser(house).get(f"?done={text}"),
+        Browser(house).get("", ("cookie", text)),
+        Browser(house).get("", ("accept-language", text)),
+        Browser(house).post("enter", text),
+        Browser(house).post("enter", {"token": text}),
+        inside.get(f"claims?state={text}&done={text}&day={text}"),
+        inside.get(text),
+        inside.get(f"claims/{text}"),
+        inside.get("", ("accept-language", text)),
+        inside.get("", ("x-anything", text)),
+        inside.post("theme", {"csrf": csrf, "theme": text, "back": text}),
+        inside.post("theme", text),
         inside.post("claims/C1/decide", {"csrf": csrf, "reason": text, "decision_id": text}),
-    ]  # fmt: skip
+    ]
 
     said = "".join(answer.text + str(answer.headers) for answer in answers)
     assert {answer.status for answer in answers} <= {200, 303, 400, 401, 403, 404, 409, 422, 500, 503}
@@ -349,10 +394,25 @@ def test_a_request_that_names_a_secret_shows_none(house: House, text: str) -> No
 
 @pytest.mark.parametrize(
     "path",
-    ["../../einstein_kids/ycloud/inbound", "%2e%2e/%2e%2e/x", "claims/../../../x", "claims%2fC1%2f..%2f..", "claims//C1",
-     "./claims", "claims/C1;x=1", "claims/<script>", "claims/C1/a/b/c/d", "a" * 4000, "%00", "claims/%0d%0aset-cookie:a",
-     "\u00f1", "enter", "leave", "enter/"],
-)  # fmt: skip
+    [
+        "../../einstein_kids/ycloud/inbound",
+        "%2e%2e/%2e%2e/x",
+        "claims/../../../x",
+        "claims%2fC1%2f..%2f..",
+        "claims//C1",
+        "./claims",
+        "claims/C1;x=1",
+        "claims/<script>",
+        "claims/C1/a/b/c/d",
+        "a" * 4000,
+        "%00",
+        "claims/%0d%0aset-cookie:a",
+        "\u00f1",
+        "enter",
+        "leave",
+        "enter/",
+    ],
+)
 def test_no_address_leads_anywhere_but_to_a_page_of_the_panel(house: House, path: str) -> None:
     """Upwards, sideways, with line ends or letters no page has: not found, or a door that stays shut."""
     inside = browser_of(house)
@@ -412,6 +472,15 @@ def test_a_panel_without_its_resource_says_so_to_nobody_but_the_log(house: House
         assert answer.status == 503
         assert "resource" not in answer.text
         assert "panel.example" not in answer.text
+    alerts = rows_of(
+        house.tenant_db.admin_dsn,
+        "SELECT payload ->> 'kind' AS kind, payload -> 'detail' ->> 'error' AS error FROM jobs.job"
+        " WHERE kind = 'alert.raised' ORDER BY id",
+    )
+    assert [(row["kind"], row["error"]) for row in alerts] == [
+        ("panel.failed", "misconfigured"),
+        ("panel.failed", "secret_rejected"),
+    ]
 
 
 def test_pages_are_counted_by_link_and_day_and_not_put_on_record(house: House) -> None:

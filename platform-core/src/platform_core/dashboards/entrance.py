@@ -61,7 +61,7 @@ def left_page(language: Language, nonce: str, base: str) -> Page:  # noqa: ARG00
     return Page(200, _document(words["title"], body, language, nonce))
 
 
-def error_page(error: PlatformError, language: Language, nonce: str, base: str) -> Page:  # noqa: ARG001
+def error_page(error: PlatformError, language: Language, nonce: str, base: str) -> Page:  # noqa: ARG001 - as its siblings
     """What a person reads when there is no page, under the error's status."""
     words = _WORDS[language]
     body = f"<h1>{words['failed']}</h1><p>{words['retry']}</p>"

@@ -117,8 +117,31 @@ def _presentable(customer: str, error: Exception) -> PlatformError:
     """What a person may read of a failure. Ours is logged whole and shown as one sentence."""
     if isinstance(error, PlatformError) and error.http_status < _SERVER_ERROR:
         return error
-    _logger().error("panel.failed", tenant=customer, exc_info=error)
+    _tell(customer, error)
     return Unavailable("The panel does not answer now", next_step="Try again in a minute.")
+
+
+def _tell(customer: str, error: Exception) -> None:
+    """Let somebody know: Windmill forgets this job's log together with its page."""
+    from platform_core.messaging.attention import raise_alert  # noqa: PLC0415 - only a failure pays for it
+
+    code = error.code if isinstance(error, PlatformError) else type(error).__name__
+    reason = error.one_line() if isinstance(error, PlatformError) else ""
+    _logger().error("panel.failed", tenant=customer, exc_info=error)
+    try:
+        dsn = database_dsn(get_resource(f"f/{customer}/database"))
+        with open_transaction(dsn, application="panel") as tx:
+            raise_alert(
+                tx,
+                "panel.failed",
+                severity="P2",
+                subject="panel",
+                once=f"{code}:{SystemClock().now():%Y-%m-%dT%H}",
+                dedupe=f"panel.failed:{code}",
+                detail={"error": code, "reason": reason[:300]},
+            )
+    except Exception as second:  # noqa: BLE001 - the person is answered all the same
+        _logger().error("panel.not_alerted", tenant=customer, exc_info=second)
 
 
 def _error_page(
