@@ -22,6 +22,7 @@ ORDER = (
     ("payments",),
     ("attendance",),
     ("bookings",),
+    ("panel",),
     ("dashboards",),
     ("observability",),
     ("app",),

@@ -29,9 +29,12 @@ from tests.support.wmctl import rows_of
 
 CUSTOMERS = Path(__file__).resolve().parents[2] / "customers"
 CUSTOMER = "einstein_kids"
-DATABASE, HOOKS, ACCOUNT = (f"f/{CUSTOMER}/{name}" for name in ("database", "ycloud_webhooks", "ycloud"))
 READERS = f"f/{CUSTOMER}/reader_webhooks"
 READER_SECRET = "rdr_platform_core_test_000000000000000"
+DATABASE, HOOKS, ACCOUNT, PANEL = (
+    f"f/{CUSTOMER}/{name}" for name in ("database", "ycloud_webhooks", "ycloud", "panel")
+)
+PANEL_KEY = "panel_platform_core_test_Zq81ffoPq77aL"
 ROUTE_SECRET = "a-secret-of-the-customer-17"
 VARIABLES = {f"f/{CUSTOMER}/secret": ROUTE_SECRET, "f/other/secret": "a-secret-of-somebody-else-23"}
 
@@ -114,7 +117,7 @@ class House:
         """Nothing of the inside is in an answer to a stranger."""
         password = str(conninfo_to_dict(self.tenant_db.dsn)["password"])
         for inside in (
-            SECRET, READER_SECRET, calendly.SECRET, password, ROUTE_SECRET, "a-secret-of-somebody-else",
+            SECRET, READER_SECRET, calendly.SECRET, password, ROUTE_SECRET, PANEL_KEY, "a-secret-of-somebody-else",
             "Traceback", ".py",
             "psycopg", self.tenant_db.name, self.tenant_db.login, "127.0.0.1",
         ):  # fmt: skip
@@ -136,6 +139,7 @@ def open_house(tenant_db: TenantDatabase) -> Iterator[House]:
     with Runtime(CUSTOMERS, resources, variables=VARIABLES) as runtime, serving(runtime) as url:
         live = runtime.store.resources
         assert isinstance(live, dict)
+        live[PANEL] = {"url": f"{url}/api/r/{CUSTOMER}/panel", "keys": [PANEL_KEY]}
         yield House(tenant_db, runtime, url, live)
 
 

@@ -199,6 +199,28 @@ sheet-{next(_numbers)},Robótica,door-1,2031-03-03,15:00,16:00
         file.write_text(fitted, encoding="utf-8")
         return str(file)
 
+    def policy_in_force(self) -> str:
+        """A policy file that is in force; of the same content each time, so that all of them are."""
+        text = (REPOSITORY / "customers" / SLUG / "config" / "policy.toml").read_text(encoding="utf-8")
+        file = self.state / f"policy_{next(_numbers)}.toml"
+        file.write_text(text.replace(f'slug = "{SLUG}"', f'slug = "{self.slug}"'), encoding="utf-8")
+        self.say("policy", "apply", self.slug, "--as", "ana", "--file", str(file))
+        return str(file)
+
+    def restore_policy(self) -> None:
+        """Put the repository's members into force again."""
+        self.policy_in_force()
+
+    def panel_key(self) -> None:
+        """Give the panel a key."""
+        self.say("panel", "key", self.slug, "--url", f"https://panel.example.org/api/r/{self.slug}/panel")
+
+    def panel_link(self) -> str:
+        """A link into the panel for bruno."""
+        self.panel_key()
+        self.say("panel", "link", self.slug, "--person", "bruno")
+        return self.newest("panel.link", "K")
+
     def webhook_secret(self) -> str:
         """A file with the secret of an endpoint."""
         file = self.state / f"webhook_{next(_numbers)}.txt"

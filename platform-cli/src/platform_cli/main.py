@@ -18,6 +18,8 @@ from platform_core.errors import InvalidInput, PlatformError, StorageFull, Unrea
 NOUNS = (
     "tenant",
     "policy",
+    "member",
+    "panel",
     "obligation",
     "claim",
     "student",

@@ -29,9 +29,11 @@ from platform_core.ingest.checking import Checked
 from platform_core.jobs.contracts import JobView, RunCounts
 from platform_core.messaging.outbound import OutboxMessage
 from platform_core.observability.alerts import Alert
+from platform_core.panel.contracts import Link, NewLink
 from platform_core.payments import views
 from platform_core.payments.contracts import DecisionResult
 from platform_core.tenancy.drift import Drift
+from platform_core.tenancy.members import Member
 from platform_core.tenancy.policy import Policy
 from platform_core.tenancy.registry import Tenant
 
@@ -81,6 +83,9 @@ DOCUMENTS: Mapping[str, tuple[str, Fields]] = {
     "job list": ("one object", ["jobs", "health"]),
     "job run": ("one object", fields_of(RunCounts)),
     "job show": ("one object", fields_of(JobView)),
+    "member list": ("a list of objects", fields_of(Member)),
+    "panel link": ("one object", fields_of(NewLink)),
+    "panel list": ("a list of objects", fields_of(Link)),
     "obligation list": ("a list of objects", fields_of(views.ObligationSummary)),
     "obligation show": ("a list of objects", fields_of(views.ReminderSummary)),
     "outbox list": ("a list of objects", fields_of(OutboxMessage)),

@@ -18,7 +18,7 @@ from typing import Self
 from platform_core.attendance import feed, followups, results
 from platform_core.bookings import bookings, reception
 from platform_core.connectors import Connector, MessagingClient, load_connector
-from platform_core.db.connect import Tx, open_connection, translated
+from platform_core.db.connect import Tx, translated
 from platform_core.errors import ConfigurationError
 from platform_core.inbox.events import Event
 from platform_core.jobs import orders
@@ -112,13 +112,8 @@ class App:
         Failures a person can act on are platform errors; a denied permission stays on record although the
         transaction it stopped is rolled back.
         """
-        with (
-            translated(self.dsn),
-            open_connection(self.dsn, application="platform") as connection,
-            members.denials_recorded(connection),
-            connection.transaction(),
-        ):
-            yield connection
+        with members.open_transaction(self.dsn, application="platform") as tx:
+            yield tx
 
     def policy(self) -> Policy:
         """The policy in force when this app first asked. Raises: ConfigurationError when there is none."""

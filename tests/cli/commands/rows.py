@@ -86,6 +86,11 @@ def _provisioned_again(office: Office) -> None:
                "America/Santiago", "--currency", "CLP")  # fmt: skip
 
 
+def _with_key(office: Office) -> str:
+    office.panel_key()
+    return SLUG
+
+
 _DECISION = (
     "decision_id claim_id state version second_approver_needed allocations credit messages reminders "
     "decided_by decided_at already outcome"
@@ -190,6 +195,60 @@ ROWS: Mapping[str, Row] = {
     "policy show": Row(
         {}, SLUG, "customer members payments reminders messaging attendance bookings texts templates"
     ),
+    "member list": Row({}, "diego", "handle role policy_version added_at"),
+    "member add": Row(
+        {"customer": SLUG, "person": "elena", "as_": "ana", "file": Office.policy_in_force},
+        "elena is viewer",
+        spoilt=(
+            ({"person": "Elena"}, 2, "That is not a handle"),
+            ({"person": "x" * 41}, 2, "is not a handle"),
+            ({"person": "+56911112222"}, 2, "is not a handle"),
+            ({"role": "support"}, 2, "'support' is no role"),
+            ({"role": "root"}, 2, "'root' is no role"),
+            ({"as_": "bruno"}, 4, "The ops bruno may not"),
+            ({"file": "nowhere.toml"}, 2, "No such file"),
+            ({"file": "README.md"}, 2, "not TOML"),
+            ({"person": "ana", "role": "viewer"}, 2, "names no owner"),
+        ),
+    ),
+    "member revoke": Row(
+        {"customer": SLUG, "person": "diego", "as_": "ana", "file": Office.policy_in_force},
+        "diego acts for einstein_kids no more",
+        spoilt=(
+            ({"person": "nobody"}, 3, "'nobody' is not a member"),
+            ({"person": "ana"}, 2, "the last owner cannot be removed"),
+            ({"as_": "bruno"}, 4, "The ops bruno may not"),
+        ),
+        after=Office.restore_policy,
+    ),
+    "panel key": Row(
+        {"customer": SLUG, "url": "https://panel.example.org/api/r/einstein_kids/panel"},
+        "signs with the key",
+        spoilt=(
+            ({"url": "panel"}, 6, "no usable url"),
+            ({"url": "ftp://panel.example.org"}, 6, "no usable url"),
+        ),
+    ),
+    "panel link": Row(
+        {"customer": _with_key, "person": "bruno"},
+        "lets bruno in as ops",
+        "link_id member role expires_at max_entries url",
+        spoilt=(
+            ({"person": "nobody"}, 3, "'nobody' is not a member"),
+            ({"role": "root"}, 2, "'root' is no role"),
+            ({"role": "owner"}, 4, "bruno is ops"),
+            ({"hours": "0"}, 2, "--hours"),
+            ({"hours": "169"}, 2, "--hours"),
+            ({"entries": "51"}, 2, "--entries"),
+        ),
+    ),
+    "panel list": Row(
+        {"customer": lambda office: office.panel_link() and SLUG},
+        "bruno",
+        "id member role state created_at created_by expires_at entries max_entries last_entered_at "
+        "revoked_at revoked_by uses refusals",
+    ),
+    "panel revoke": Row({"link": Office.panel_link}, "is revoked"),
     "obligation list": Row(
         {"customer": lambda office: office.obligation() and SLUG, "state": "open"},
         "Obligations",

@@ -39,6 +39,7 @@ NAMED_THINGS = {
     "alert": "A",
     "session": "L",
     "of": "C",
+    "link": "K",
 }
 """Parameters that name a thing by prefix and number."""
 
