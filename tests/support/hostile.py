@@ -163,6 +163,11 @@ def pdf_content_bomb() -> bytes:
     return pdf_page(zlib.compress(content, 9), facts=b"/Filter/FlateDecode")
 
 
+def pdf_slow() -> bytes:
+    """A page of a few hundred bytes that paints itself a hundred thousand times."""
+    return pdf_page(zlib.compress(b"0 0 612 792 re f " * 100_000, 9), facts=b"/Filter/FlateDecode")
+
+
 def pdf_nested_forms(depth: int = 12, width: int = 10) -> bytes:
     """A page that shows a form ten times, which shows a form ten times, and so on."""
     forms = []

@@ -1,4 +1,4 @@
-"""The picture of a receipt that staff look at beside what was checked: small, drawn once, or why there is none.
+"""The picture of a receipt that staff see beside what was checked: small, drawn once, or why there is none.
 
     receipt captured -> job -> drawn by a process that may die -> one verdict: made or failed
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:  # the decoders are loaded after the limits are set
     from PIL import Image
 
 MEMORY_BYTES = 512 * 1024 * 1024
-CPU_S = 10
-ALARM_S = 30
+CPU_S = 6
+ALARM_S = 40
 """Ends a child whose parent was killed; a living parent ends it before."""
 
 MAX_PIXELS = 64_000_000
@@ -58,21 +58,27 @@ def main(mime_type: str, folders: list[str]) -> NoReturn:
     signal.alarm(ALARM_S)
     sys.path.extend(folders)
     _load_decoders()
-    content = sys.stdin.buffer.read()
     _limit(resource.RLIMIT_NPROC, 0)
     _limit(resource.RLIMIT_NOFILE, 0)
+    content = sys.stdin.buffer.read()
     try:
         picture, pages = _draw_pdf(content) if mime_type == "application/pdf" else _open(content, mime_type)
-        _finish(*_shrink(picture), pages)
+        small = _shrink(_clean(picture))
     except MemoryError:
+        small = None
+    if small is None:
         _fail("too_costly")
+    drawn, width, height = small
+    _answer({"width": width, "height": height, "pages": pages}, drawn)
 
 
 def _limit(kind: int, most: int) -> None:
     """Lower a limit for good; one that is lower already stays."""
     _, hard = resource.getrlimit(kind)
-    bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
-    resource.setrlimit(kind, (bound, bound))
+    ceiling = sys.maxsize if hard == resource.RLIM_INFINITY else hard
+    # Out of computing time, the soft limit ends with a signal that says so; the hard one, by plain force.
+    grace = 1 if kind == resource.RLIMIT_CPU else 0
+    resource.setrlimit(kind, (min(most, ceiling), min(most + grace, ceiling)))
 
 
 def _load_decoders() -> None:
@@ -146,8 +152,8 @@ def _fit(size: tuple[int, int], area: int) -> tuple[int, int]:
     return max(1, int(width * scale)), max(1, int(height * scale))
 
 
-def _shrink(image: Image.Image) -> tuple[bytes, int, int]:
-    """The picture on white, without anything beside its pixels, at the best rung that fits."""
+def _clean(image: Image.Image) -> Image.Image:
+    """The picture on white, without anything beside its pixels."""
     from PIL import Image  # noqa: PLC0415 - after the limits
 
     try:
@@ -157,21 +163,24 @@ def _shrink(image: Image.Image) -> tuple[bytes, int, int]:
         seen = image.convert("RGBA") if with_alpha else image.convert("RGB")
         clean = Image.new("RGB", seen.size, "white")
         clean.paste(seen, mask=seen if with_alpha else None)
-        for area, quality in LADDER:
-            smaller = clean.resize(_fit(clean.size, area), Image.Resampling.LANCZOS)
-            buffer = io.BytesIO()
-            smaller.save(buffer, "WEBP", quality=quality, method=5)
-            if len(buffer.getvalue()) <= MAX_BYTES:
-                return buffer.getvalue(), smaller.width, smaller.height
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - as above
         _fail("damaged")
-    _fail("too_costly")
+    return clean
 
 
-def _finish(content: bytes, width: int, height: int, pages: int) -> NoReturn:
-    _answer({"width": width, "height": height, "pages": pages}, content)
+def _shrink(clean: Image.Image) -> tuple[bytes, int, int] | None:
+    """The picture's bytes, width and height at the best rung that fits; None when none does."""
+    from PIL import Image  # noqa: PLC0415 - after the limits
+
+    for area, quality in LADDER:
+        smaller = clean.resize(_fit(clean.size, area), Image.Resampling.LANCZOS)
+        buffer = io.BytesIO()
+        smaller.save(buffer, "WEBP", quality=quality, method=5)
+        if len(buffer.getvalue()) <= MAX_BYTES:
+            return buffer.getvalue(), smaller.width, smaller.height
+    return None
 
 
 def _fail(reason: str) -> NoReturn:

@@ -15,12 +15,12 @@ from pathlib import Path
 from platform_core.errors import ConfigurationError, Unavailable
 from platform_core.pictures.contracts import MAX_BYTES, MAX_PAGES, MAX_SIDE, Picture, Undrawable
 
-DEADLINE_S = 20.0
+DEADLINE_S = 30.0
 _CHILD = Path(__file__).with_name("child.py")
 _NEEDED = ("PIL", "pypdfium2", "pypdfium2_raw")
 _MAX_HEAD_BYTES = 1000
-_OUT_OF_BOUNDS = (-signal.SIGXCPU, -signal.SIGABRT, -signal.SIGALRM)
-"""How a child ends that is out of computing time, of memory (its decoders abort) or of any time at all."""
+_OUT_OF_BOUNDS = (-signal.SIGXCPU, -signal.SIGABRT, -signal.SIGKILL, -signal.SIGALRM)
+"""How a child ends that is out of computing time, of memory (its decoders abort) or of time at all."""
 _MOST_BYTES = _MAX_HEAD_BYTES + MAX_BYTES
 
 
@@ -31,10 +31,9 @@ def draw(content: bytes, mime_type: str, *, deadline_s: float = DEADLINE_S) -> P
     transaction. Raises: Unavailable when no process can be started, ConfigurationError when the libraries
     that draw are not installed. Whatever the bytes do, nothing else comes out of it.
     """
-    command = [sys.executable, "-I", "-S", str(_CHILD), mime_type, *_folders()]
     try:
         child = subprocess.Popen(  # noqa: S603 - our own program; the file travels on its standard input
-            command,
+            command(mime_type),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -60,6 +59,11 @@ def draw(content: bytes, mime_type: str, *, deadline_s: float = DEADLINE_S) -> P
         _end(child)
         child.wait()
     return Undrawable.TOO_SLOW if late.is_set() else judge(said, child.returncode)
+
+
+def command(mime_type: str) -> list[str]:
+    """What is started: this interpreter, without the environment's or the site's say in what it loads."""
+    return [sys.executable, "-I", "-S", str(_CHILD), mime_type, *_folders()]
 
 
 def _folders() -> list[str]:
