@@ -191,7 +191,7 @@ def test_the_schema_lists_the_reasons_of_the_code(treasury: Treasury) -> None:
 @pytest.mark.parametrize(
     ("wrong", "constraint"),
     [
-        ({"verdict": "maybe"}, "preview_verdict"),
+        ({"verdict": "maybe"}, "preview_made_has_picture"),
         ({"failure": "damaged"}, "preview_failed_says_why"),
         ({"verdict": "failed", "failure": "shy"}, "preview_failure"),
         ({"verdict": "failed", "failure": "damaged"}, "preview_made_has_picture"),
