@@ -11,13 +11,13 @@ import psycopg
 import pytest
 
 from platform_core.errors import InvalidInput, NotFound
+from platform_core.messaging.contracts import Party
 from platform_core.payments import previews
 from platform_core.payments.previews import Preview, Undrawable
 from platform_core.pictures.contracts import MAX_BYTES
 from platform_core.values import Done, Outcome
 from tests.support import hostile
 from tests.support.databases import TenantDatabase
-from tests.support.messaging import Party
 from tests.support.payments import Treasury, clp
 
 OTHER = Party(phone="+56900000002")
@@ -169,9 +169,10 @@ def test_a_claim_without_a_stored_receipt_has_nothing_to_draw(treasury: Treasury
     """Opened at the desk, or not there at all."""
     claim_id = treasury.at_the_desk(clp(1))
 
-    for nothing in (claim_id, 999):
-        with pytest.raises(NotFound, match=f"C{nothing} has no stored receipt"), treasury.tx() as tx:
-            previews.request_again(tx, nothing)
+    with pytest.raises(NotFound, match=f"C{claim_id} has no stored receipt"), treasury.tx() as tx:
+        previews.request_again(tx, claim_id)
+    with pytest.raises(NotFound, match="There is no claim C999"), treasury.tx() as tx:
+        previews.request_again(tx, 999)
 
 
 # --- What the database holds to be true -------------------------------------------------------------------

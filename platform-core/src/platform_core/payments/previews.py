@@ -16,6 +16,7 @@ from platform_core.db import Queries, Tx
 from platform_core.errors import InvalidInput, NotFound
 from platform_core.jobs import queue
 from platform_core.jobs.contracts import JobContext
+from platform_core.payments import views
 from platform_core.payments.contracts import claim_ref
 from platform_core.pictures import drawing
 from platform_core.pictures.contracts import Picture as Preview
@@ -88,9 +89,10 @@ def request(tx: Tx, message_id: int, *, round_: int = 1) -> int:
 def request_again(tx: Tx, claim_id: int) -> list[Asked]:
     """Have the pictures of a claim's receipts made anew, such as those captured before there were any.
 
-    What was made stays until the new one is there. Returns one line for each captured receipt; none for a
-    claim opened at the desk. Raises: NotFound.
+    What was made stays until the new one is there. Returns one line for each captured receipt. Raises:
+    NotFound, also for a claim that has none.
     """
+    views.get_claim(tx, claim_id)
     rows = tx.execute(Q["preview_list_rounds"], {"claim_id": claim_id}).fetchall()
     if not rows:
         raise NotFound(

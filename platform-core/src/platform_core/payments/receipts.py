@@ -51,6 +51,8 @@ REASONS = {
     "unreachable": "no pudimos descargar el archivo",
 }
 
+# A download of these cannot be told from the provider's own page about a fault, and none is a receipt.
+_NEVER_RECEIPTS = ("text/html", "application/xhtml+xml", "application/json")
 
 # What a connector says of a refused download, when it says more than "gone".
 _FAILURES = {"too_large": "too_large", "type_mismatch": "wrong_type"}
@@ -119,6 +121,9 @@ def capture(context: JobContext) -> Outcome:
             return _take_answer(tx, message, policy=policy, now=now)
         if _begin(tx, message, policy=policy, now=now) is ReceiptState.CAPTURED:
             return Done("captured before")
+    if message.attachment_mime.partition(";")[0].strip().lower() in _NEVER_RECEIPTS:
+        with context.tx() as tx:
+            return _finish(tx, message, Unusable("wrong_type"), policy=policy, now=now)
     try:
         media = context.messaging().fetch_media(
             message.attachment_link, max_bytes=policy.payments.max_receipt_bytes

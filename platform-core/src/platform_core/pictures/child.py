@@ -63,13 +63,18 @@ def main(mime_type: str, folders: list[str]) -> NoReturn:
     content = sys.stdin.buffer.read()
     try:
         picture, pages = _draw_pdf(content) if mime_type == "application/pdf" else _open(content, mime_type)
-        small = _shrink(_clean(picture))
+        drawn, width, height = _shrink(_clean(picture))
+    except _Refused as refused:
+        _answer({"failure": str(refused)}, b"")
     except MemoryError:
-        small = None
-    if small is None:
-        _fail("too_costly")
-    drawn, width, height = small
+        _answer({"failure": "too_costly"}, b"")
+    except Exception:  # noqa: BLE001 - decoders raise whatever they like at bytes they do not understand
+        _answer({"failure": "damaged"}, b"")
     _answer({"width": width, "height": height, "pages": pages}, drawn)
+
+
+class _Refused(Exception):
+    """The file is not drawn, for a reason that has a name."""
 
 
 def _limit(kind: int, most: int) -> None:
@@ -84,13 +89,13 @@ def _limit(kind: int, most: int) -> None:
 def _load_decoders() -> None:
     """Everything that is read from the disk is read now."""
     try:
-        import PIL.Image  # noqa: PLC0415 - after the limits
-        import PIL.ImageOps  # noqa: PLC0415 - after the limits
-        import PIL.JpegImagePlugin  # noqa: PLC0415 - after the limits
-        import PIL.MpoImagePlugin  # noqa: PLC0415 - after the limits
-        import PIL.PngImagePlugin  # noqa: PLC0415 - after the limits
-        import PIL.WebPImagePlugin  # noqa: PLC0415 - after the limits
-        import pypdfium2  # noqa: PLC0415 - after the limits
+        import PIL.Image
+        import PIL.ImageOps
+        import PIL.JpegImagePlugin
+        import PIL.MpoImagePlugin
+        import PIL.PngImagePlugin
+        import PIL.WebPImagePlugin
+        import pypdfium2
     except (ImportError, OSError) as error:
         _answer({"not_installed": str(error)[:200]}, b"")
     PIL.Image.MAX_IMAGE_PIXELS = None  # we look ourselves, before anything is decoded
@@ -99,50 +104,38 @@ def _load_decoders() -> None:
 
 
 def _open(content: bytes, mime_type: str) -> tuple[Image.Image, int]:
-    """A photo: turned as the camera was held, at most the first rung's size, on white, without metadata."""
-    from PIL import Image, ImageOps  # noqa: PLC0415 - after the limits
+    """A photo: turned as the camera was held, no larger than the first rung."""
+    from PIL import Image, ImageOps
 
     if mime_type not in _FORMATS:
-        _fail("wrong_type")
-    try:
-        image = Image.open(io.BytesIO(content), formats=[_FORMATS[mime_type]])
-        if image.width < 1 or image.height < 1:
-            _fail("empty")
-        if image.width * image.height > MAX_PIXELS:
-            _fail("too_many_pixels")
-        if image.mode in ("1", "P", "PA"):  # these would be shrunk without smoothing
-            image = image.convert("L" if image.mode == "1" else "RGBA")
-        image.thumbnail(_fit(image.size, LADDER[0][0]), Image.Resampling.LANCZOS, reducing_gap=2.0)
-        image = ImageOps.exif_transpose(image)
-    except MemoryError:
-        raise
-    except Exception:  # noqa: BLE001 - decoders raise whatever they like at bytes they do not understand
-        _fail("damaged")
-    return image, 1
+        raise _Refused("wrong_type")
+    image: Image.Image = Image.open(io.BytesIO(content), formats=[_FORMATS[mime_type]])
+    if image.width < 1 or image.height < 1:
+        raise _Refused("empty")
+    if image.width * image.height > MAX_PIXELS:
+        raise _Refused("too_many_pixels")
+    if image.mode in ("1", "P", "PA"):  # these would be shrunk without smoothing
+        image = image.convert("L" if image.mode == "1" else "RGBA")
+    image.thumbnail(_fit(image.size, LADDER[0][0]), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    return ImageOps.exif_transpose(image), 1
 
 
 def _draw_pdf(content: bytes) -> tuple[Image.Image, int]:
-    import pypdfium2  # noqa: PLC0415 - after the limits
-    import pypdfium2.raw  # noqa: PLC0415 - after the limits
+    """The first page, at the first rung's size, and how many pages there are."""
+    import pypdfium2
+    import pypdfium2.raw
 
     try:
         document = pypdfium2.PdfDocument(content)
-        pages = len(document)
-        if pages < 1:
-            _fail("empty")
-        page = document[0]
-        width, height = page.get_size()
-        if not (width > 0 and height > 0 and math.isfinite(width) and math.isfinite(height)):
-            _fail("empty")
-        scale = min(math.sqrt(LADDER[0][0] / (width * height)), MAX_SIDE / max(width, height))
-        return page.render(scale=scale, may_draw_forms=False).to_pil(), pages
-    except MemoryError:
-        raise
     except pypdfium2.PdfiumError as error:
         protected = getattr(error, "err_code", None) == pypdfium2.raw.FPDF_ERR_PASSWORD
-        _fail("protected" if protected else "damaged")
-    except Exception:  # noqa: BLE001 - as above
-        _fail("damaged")
+        raise _Refused("protected" if protected else "damaged") from None
+    pages = len(document)
+    width, height = document[0].get_size() if pages else (0, 0)
+    if not (width > 0 and height > 0 and math.isfinite(width * height)):
+        raise _Refused("empty")
+    scale = min(math.sqrt(LADDER[0][0] / (width * height)), MAX_SIDE / max(width, height))
+    return document[0].render(scale=scale, may_draw_forms=False).to_pil(), pages
 
 
 def _fit(size: tuple[int, int], area: int) -> tuple[int, int]:
@@ -154,25 +147,20 @@ def _fit(size: tuple[int, int], area: int) -> tuple[int, int]:
 
 def _clean(image: Image.Image) -> Image.Image:
     """The picture on white, without anything beside its pixels."""
-    from PIL import Image  # noqa: PLC0415 - after the limits
+    from PIL import Image
 
-    try:
-        if image.mode.startswith("I;16"):
-            image = image.convert("I").point(lambda value: value / 257).convert("L")
-        with_alpha = image.mode in ("RGBA", "LA", "La", "RGBa") or "transparency" in image.info
-        seen = image.convert("RGBA") if with_alpha else image.convert("RGB")
-        clean = Image.new("RGB", seen.size, "white")
-        clean.paste(seen, mask=seen if with_alpha else None)
-    except MemoryError:
-        raise
-    except Exception:  # noqa: BLE001 - as above
-        _fail("damaged")
+    if image.mode.startswith("I;16"):
+        image = image.convert("I").point(lambda value: value / 257).convert("L")
+    with_alpha = image.mode in ("RGBA", "LA", "La", "RGBa") or "transparency" in image.info
+    seen = image.convert("RGBA") if with_alpha else image.convert("RGB")
+    clean = Image.new("RGB", seen.size, "white")
+    clean.paste(seen, mask=seen if with_alpha else None)
     return clean
 
 
-def _shrink(clean: Image.Image) -> tuple[bytes, int, int] | None:
-    """The picture's bytes, width and height at the best rung that fits; None when none does."""
-    from PIL import Image  # noqa: PLC0415 - after the limits
+def _shrink(clean: Image.Image) -> tuple[bytes, int, int]:
+    """The picture's bytes, width and height at the best rung that fits."""
+    from PIL import Image
 
     for area, quality in LADDER:
         smaller = clean.resize(_fit(clean.size, area), Image.Resampling.LANCZOS)
@@ -180,11 +168,7 @@ def _shrink(clean: Image.Image) -> tuple[bytes, int, int] | None:
         smaller.save(buffer, "WEBP", quality=quality, method=5)
         if len(buffer.getvalue()) <= MAX_BYTES:
             return buffer.getvalue(), smaller.width, smaller.height
-    return None
-
-
-def _fail(reason: str) -> NoReturn:
-    _answer({"failure": reason}, b"")
+    raise _Refused("too_costly")
 
 
 def _answer(head: dict[str, object], content: bytes) -> NoReturn:

@@ -11,6 +11,7 @@ import sys
 import threading
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeGuard
 
 from platform_core.errors import ConfigurationError, Unavailable
 from platform_core.pictures.contracts import MAX_BYTES, MAX_PAGES, MAX_SIDE, Picture, Undrawable
@@ -119,15 +120,18 @@ def judge(said: bytes, returncode: int) -> Picture | Undrawable:
     if "failure" in head:
         known = [reason for reason in Undrawable if reason == head["failure"]]
         return known[0] if known else Undrawable.BROKE
-    sides = (head.get("width"), head.get("height"))
-    pages = head.get("pages")
+    width, height, pages = (head.get(name) for name in ("width", "height", "pages"))
     if (
-        all(type(side) is int and 0 < side <= MAX_SIDE for side in sides)
-        and type(pages) is int
-        and 0 < pages <= MAX_PAGES
+        _is_count(width, MAX_SIDE)
+        and _is_count(height, MAX_SIDE)
+        and _is_count(pages, MAX_PAGES)
         and 0 < len(content) <= MAX_BYTES
         and content[:4] == b"RIFF"
         and content[8:12] == b"WEBP"
     ):
-        return Picture("image/webp", content, int(sides[0]), int(sides[1]), pages)
+        return Picture("image/webp", content, width, height, pages)
     return Undrawable.BROKE
+
+
+def _is_count(value: object, most: int) -> TypeGuard[int]:
+    return type(value) is int and 0 < value <= most
