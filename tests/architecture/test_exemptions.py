@@ -12,7 +12,7 @@ from tests.architecture.source import ROOT, Source, python_sources
 
 # The agreed numbers. Lower one when an exemption goes; raise one only in the change that argues for it.
 AGREED = {
-    "noqa": 67,
+    "noqa": 72,
     "type: ignore": 17,
     "fmt": 67,
     "TYPE_CHECKING": 9,

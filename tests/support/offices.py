@@ -26,19 +26,20 @@ from platform_core.attendance.contracts import (
     session_ref,
 )
 from platform_core.bookings import reception
-from platform_core.connectors import Accepted, load_connector
+from platform_core.connectors import Accepted, Media, load_connector
 from platform_core.db import Tx
 from platform_core.errors import AmbiguousOutcome
 from platform_core.inbox import events
 from platform_core.inbox.events import Delivery
 from platform_core.jobs import queue
-from platform_core.messaging import contacts
+from platform_core.messaging import contacts, inbound
 from platform_core.messaging.contracts import OutgoingMessage, Party
 from platform_core.tenancy.policy import load_policy, store_policy
 from platform_core.tenancy.provision import Provisioned, provision
 from platform_core.values import Actor
+from tests.support import hostile
 from tests.support.bookings import PHONE_QUESTION, Calendar
-from tests.support.messaging import ScriptedClient
+from tests.support.messaging import ScriptedClient, image_message
 from tests.support.wmctl import REPOSITORY, Terminal, rows_of
 
 SLUG = "einstein_kids"
@@ -55,6 +56,10 @@ class _Forgetful(ScriptedClient):
     def send(self, message: OutgoingMessage, *, external_id: str) -> Accepted:
         """No answer."""
         raise AmbiguousOutcome(f"Nothing is known of the {message.kind} {external_id}")
+
+    def fetch_media(self, link: str, *, max_bytes: int) -> Media:
+        """A picture, whatever is asked for."""
+        return Media(content=hostile.photo(), mime_type="image/jpeg", sha256=link.encode()[:max_bytes])
 
 
 class Office:
@@ -84,6 +89,16 @@ class Office:
     def claim(self) -> str:
         """A claim that waits for somebody other than bruno."""
         self.say("claim", "open", "--as", "bruno", "--phone", PHONE, "--amount", "45000", "-c", self.slug)
+        return self.newest("payments.claim", "C")
+
+    def receipt_claim(self) -> str:
+        """A claim that a parent's picture opened."""
+        with self._tx() as tx:
+            name = f"wamid.office{next(_numbers)}"
+            event = events.receive(tx, _delivery(name, b"{}", stale=True)).event_id
+            sent = image_message(name, sender=Party(phone=PHONE))
+            inbound.store_message(tx, sent, provider="ycloud", event=event, now=AT)
+        self.work()
         return self.newest("payments.claim", "C")
 
     def approved_claim(self) -> str:

@@ -299,6 +299,10 @@ ROWS: Mapping[str, Row] = {
         "is pending_review",
         "summary history receipts flags decisions allocations credits",
     ),
+    "claim preview": Row(
+        {"claim": Office.receipt_claim},
+        "is drawn anew: M",
+    ),
     "claim open": Row(
         {"as_": "bruno", "phone": PHONE, "amount": "45000"},
         "is pending_review",

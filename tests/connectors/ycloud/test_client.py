@@ -442,6 +442,43 @@ def test_a_size_that_is_not_announced_is_counted_while_it_streams(
     assert len(taken) == 4
 
 
+def test_sixty_megabytes_over_a_real_connection_are_cut_off_at_the_limit(connect: Connect) -> None:
+    """The sender finds the connection closed long before it has said everything; nothing is kept."""
+    with _endless_picture(megabytes=60) as (port, sent):
+        client = connect(CONFIG | {"base_url": f"http://127.0.0.1:{port}/v2"})
+        with pytest.raises(PermanentRefusal) as raised:
+            client.fetch_media(f"http://127.0.0.1:{port}/v2/whatsapp/media/download/1", max_bytes=1_000_000)
+
+    assert raised.value.facts["reason"] == "too_large"
+    assert 1_000_000 <= sent[0] < 30_000_000  # what the kernel had room for was on its way
+
+
+@contextmanager
+def _endless_picture(*, megabytes: int) -> Iterator[tuple[int, list[int]]]:
+    """A server that answers one request with a picture of so many megabytes and no length; counts them."""
+    sent = [0]
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(65536)
+            head = b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nTransfer-Encoding: chunked\r\n\r\n"
+            try:
+                connection.sendall(head)
+                for _ in range(megabytes * 16):
+                    connection.sendall(b"10000\r\n" + JPEG.ljust(65536, b".") + b"\r\n")
+                    sent[0] += 65536
+            except OSError:
+                return  # hung up, as it should
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield server.getsockname()[1], sent
+        thread.join(timeout=30)
+        assert not thread.is_alive()
+
+
 def test_a_foreign_link_is_never_requested(ycloud: YCloudStandIn, client: MessagingClient) -> None:
     """Not even to be refused."""
     with YCloudStandIn() as other:
