@@ -17,6 +17,7 @@ from typing import Self
 
 from platform_core.attendance import followups, results
 from platform_core.connectors import Connector, MessagingClient, load_connector
+from platform_core.dashboards import refresh
 from platform_core.db.connect import Tx, open_connection, translated
 from platform_core.errors import ConfigurationError
 from platform_core.jobs import orders
@@ -63,6 +64,8 @@ HANDLERS: Mapping[str, HandlerSpec] = {
     ),
     # nobody reported what became of a send  -> a person hears of it
     "outbox.unreported": HandlerSpec(outbound.check_unreported, max_attempts=5),
+    # some minutes have passed               -> the panel's numbers of the days that changed are counted again
+    "dashboard.refresh": HandlerSpec(refresh.handle, max_attempts=3, timeout_s=120),
     # somebody must know                     -> one open alert per cause
     "alert.raised": HandlerSpec(alerts.record, max_attempts=8),
 }

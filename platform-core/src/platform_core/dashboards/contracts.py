@@ -9,6 +9,7 @@ from platform_core.tenancy.members import Role
 from platform_core.values import Actor
 
 Language = Literal["es", "en"]
+Theme = Literal["auto", "light", "dark"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,8 @@ class Viewer:
     """Who looks at the panel, as the HTTP edge found out for this very request.
 
     `role` is the one the member has now. `csrf` is the value each form carries in its hidden field `csrf`.
-    `link` names the signed link the session came from, such as `L7`; empty when there is none.
+    `theme` is what the person chose; `auto` follows their device. `link` names the signed link the session
+    came from, such as `L7`; empty when there is none.
     """
 
     customer: str
@@ -24,6 +26,7 @@ class Viewer:
     role: Role
     language: Language
     csrf: str
+    theme: Theme = "auto"
     link: str = ""
 
     @property
@@ -43,10 +46,6 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """Answer 303 after a post. `to` is relative to the panel's base, such as `claims/C12?done=approved`.
-
-    `language` is set when the person chose one: the edge remembers it for the requests that follow.
-    """
+    """Answer 303 after a post. `to` is relative to the panel's base, such as `claims/C12?done=approved`."""
 
     to: str
-    language: Language | None = None
