@@ -21,6 +21,7 @@ ORDER = (
     ("messaging",),
     ("payments",),
     ("attendance",),
+    ("panel",),
     ("dashboards",),
     ("observability",),
     ("app",),

@@ -49,6 +49,7 @@ class Permission(StrEnum):
     POLICY_CHANGE = "policy.change"
     MEMBER_CHANGE = "member.change"
     AUDIT_READ = "audit.read"
+    PANEL_LINK = "panel.link"
     VIEW = "view"
 
 
@@ -72,6 +73,7 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
             Permission.JOB_REDRIVE,
             Permission.ALERT_ACKNOWLEDGE,
             Permission.AUDIT_READ,
+            Permission.PANEL_LINK,
             Permission.VIEW,
         }
     ),
@@ -205,5 +207,6 @@ _WORDS: Mapping[Permission, str] = {
     Permission.POLICY_CHANGE: "change the policy",
     Permission.MEMBER_CHANGE: "change members or their roles",
     Permission.AUDIT_READ: "read the audit trail",
+    Permission.PANEL_LINK: "make or revoke links into the panel",
     Permission.VIEW: "look at this customer",
 }
