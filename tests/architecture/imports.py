@@ -12,6 +12,8 @@ ORDER = (
     # Beside the values: `settings` reads what a value is made from, `connectors` is the contract alone. Its
     # own imports stay this far left at run time, so that anybody may name the types in it.
     ("values", "settings", "connectors"),
+    # It draws what strangers sent and knows nothing of ours.
+    ("pictures",),
     ("db",),
     ("audit",),
     ("tenancy",),

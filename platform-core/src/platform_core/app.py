@@ -36,7 +36,7 @@ from platform_core.jobs.tracing import RecordSpans
 from platform_core.messaging import inbound, outbound
 from platform_core.observability import alerts
 from platform_core.observability.logs import get_logger, get_logger_later
-from platform_core.payments import claims, receipts, reminders
+from platform_core.payments import claims, previews, receipts, reminders
 from platform_core.tenancy import members
 from platform_core.tenancy.policy import Policy, current_policy
 from platform_core.values import Actor, Clock, SystemClock
@@ -47,11 +47,16 @@ SENDER_LIMIT = Limit(max_running=16, per_s=20, burst=20)
 RECIPIENT_LIMIT = Limit(max_running=1, per_s=1 / 6, burst=20)
 """To one person a message every six seconds, short bursts aside; and never two at once."""
 
+DRAWING_LIMIT = Limit(max_running=2)
+"""A hostile file may take half a gigabyte of memory before it is stopped."""
+
 HANDLERS: Mapping[str, HandlerSpec] = {
     # an event came through a door           -> contacts, messages, delivery reports
     "inbox.received": HandlerSpec(inbound.handle_event, max_attempts=8),
     # a parent's message is stored           -> its receipt is fetched and a claim opened
     "message.received": HandlerSpec(receipts.capture, max_attempts=8, timeout_s=60),
+    # a receipt's bytes are stored           -> a small picture of them for staff, or why there is none
+    "receipt.captured": HandlerSpec(previews.make, max_attempts=4, timeout_s=60, limit=DRAWING_LIMIT),
     # a claim waits too long                 -> staff hear of it; it is never decided by time
     "claim.overdue": HandlerSpec(claims.escalate_overdue, max_attempts=5),
     # the hour of a reminder has come        -> queued, if the debt still stands

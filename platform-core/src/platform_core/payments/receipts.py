@@ -26,7 +26,7 @@ from platform_core.errors import (
 from platform_core.jobs.contracts import JobContext
 from platform_core.messaging import inbound, outbound
 from platform_core.messaging.inbound import InboundMessage
-from platform_core.payments import reminders
+from platform_core.payments import previews, reminders
 from platform_core.payments.contracts import claim_ref
 from platform_core.payments.decisions import Claim
 from platform_core.payments.lifecycle import ClaimState, ReceiptState
@@ -178,6 +178,7 @@ def _finish(
         Q["receipt_capture"],
         {"message_id": message.id, "claim_id": claim.id, "sha256": found.sha256, "now": now},
     )
+    previews.request(tx, message.id)
     _flag(tx, claim, message, found.sha256, now=now)
     sender = _sender(message)
     version = review(tx, claim, actor=sender, policy=policy, now=now, note=f"receipt M{message.id}")
