@@ -88,7 +88,7 @@ def _subject(frame: Frame, subject: str) -> Html:
     number = subject[1:]
     if subject[:1] == "C" and number.isascii() and number.isdecimal() and frame.may(Right.SEE_CLAIMS):
         return el("a", subject, href=frame.to(f"claims/{claim_ref(int(number))}"))
-    return el("span", theirs(subject, longest=60))
+    return el("span", theirs(f"S{subject[7:]}" if subject.startswith("outbox:") else subject, longest=60))
 
 
 def _messages(frame: Frame, data: Troubles) -> Html | None:

@@ -41,7 +41,10 @@ def columns(
     `edges` are written under the first and the last column. `key` tells charts of one page apart.
     """
     totals = [sum(one.values[index] for one in series) for index in range(len(labels))]
-    top = max(totals, default=0) or 1
+    if not any(totals):
+        nothing = el("p", voice.say("chart.nothing"), class_="quiet")
+        return el("figure", el("figcaption", title), nothing, class_="chart block")
+    top = max(totals)
     drawn = [
         _column(
             voice, index, label, [(one.name, one.tone, one.values[index]) for one in series], top, len(labels)
@@ -106,8 +109,6 @@ def _legend(voice: Voice, one: Series) -> Html:
 
 
 def _sentence(voice: Voice, labels: Sequence[str], totals: Sequence[int], series: Sequence[Series]) -> str:
-    if not any(totals):
-        return voice.say("chart.nothing")
     highest = max(range(len(totals)), key=totals.__getitem__)
     parts = ", ".join(f"{one.name.lower()} {voice.number(one.total)}" for one in series)
     return voice.say("chart.said", parts=parts, most=voice.number(totals[highest]), label=labels[highest])
@@ -128,8 +129,6 @@ def _table(voice: Voice, title: str, labels: Sequence[str], series: Sequence[Ser
         for label, *values in zip(labels, *(one.values for one in series), strict=True)
         if any(values)
     ]
-    if not rows:
-        return el("p", voice.say("chart.nothing"), class_="quiet")
     table = el("table", el("caption", title, class_="hush"), el("thead", head), el("tbody", rows))
     return el("details", el("summary", voice.say("chart.table")), el("div", table, class_="scroll"))
 

@@ -97,8 +97,14 @@ def _row(frame: Frame, claim: ClaimRow) -> Html:
     amount = claim.amount
     return el(
         "a",
-        el("span", theirs(claim.name) if claim.name else voice.say("claims.no_name"), class_="who"),
-        el("span", voice.money(amount) if amount else voice.say("claims.no_amount"), class_="sum"),
+        el(
+            "span",
+            theirs(claim.name, longest=80) if claim.name else voice.say("claims.no_name"),
+            class_="who",
+        ),
+        el("span", voice.money(amount), class_="sum")
+        if amount
+        else el("span", voice.say("claims.no_amount"), class_="sum unsaid"),
         el(
             "span",
             tag(TONES[claim.state], voice.say(f"claim_state.{claim.state}")),

@@ -109,7 +109,7 @@ def page(frame: Frame, data: ClaimSheet, *, done: str = "", status: int = 200) -
         class_="top",
     )
     left = [_proof(frame, data)] if frame.may(Right.SEE_RECEIPTS) and data.detail.receipts else []
-    right = el("div", _checked(frame, data), _acts(frame, data), _history(frame, data), class_="pair")
+    right = el("div", _checked(frame, data), _acts(frame, data), _history(frame, data), class_="stack")
     return draw(
         frame,
         voice.say("claim.title", claim=claim_ref(summary.id)),

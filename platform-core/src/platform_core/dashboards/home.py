@@ -68,7 +68,7 @@ def decide_status(*, alerts: Sequence[AlertRow], as_of: datetime | None, is_stal
     if any(alert.severity == "P1" for alert in alerts):
         return Status("bad", "urgent")
     if as_of is None:
-        return Status("quiet", "new")
+        return Status("good", "new")
     if is_stale:
         return Status("wait", "stale")
     return Status("good", "fine")
@@ -94,7 +94,7 @@ def read(tx: Tx, voice: Voice, *, classes_waiting: int) -> Home:
         payments_before=readings.sum_tallies(tx, "payment", period.before),
         payment_days=readings.tallies_by_day(tx, "payment", period),
         messages=readings.sum_tallies(tx, "outgoing", period),
-        last_runs=readings.list_runs(tx, limit=_RUNS_SHOWN),
+        last_runs=readings.list_runs(tx, now=voice.now, limit=_RUNS_SHOWN),
     )
 
 

@@ -37,6 +37,7 @@ _ATTRIBUTE = re.compile(r"(?!on)[a-z][a-zA-Z-]*")
 _REFUSED = frozenset({"style", "srcdoc", "formaction", "srcset", "ping", "xlink"})
 _LINK = re.compile(r"(?:/(?!/)|#)[^\\\s]*")
 _PICTURE = re.compile(r"data:image/(?:jpeg|png|webp);base64,[A-Za-z0-9+/]+=*")
+_TURNING = re.compile("[\u202a-\u202e\u2066-\u2069\u200e\u200f]")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -66,8 +67,8 @@ def spaced(*children: Child) -> Html:
 
 
 def theirs(text: str, *, longest: int = 120) -> Html:
-    """What somebody else wrote: isolated, so that its direction stays its own; cut where it is endless."""
-    words = " ".join(text.split())
+    """What somebody else wrote: isolated in its own direction, without marks that turn it, and cut."""
+    words = " ".join(_TURNING.sub("", text).split())
     shown = words if len(words) <= longest else words[: longest - 1].rstrip() + "…"
     return el("bdi", shown)
 

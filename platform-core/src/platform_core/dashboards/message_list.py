@@ -108,7 +108,11 @@ def _row(voice: Voice, message: MessageRow) -> Html:
     paused = voice.say("messages.paused") if message.state is _S.QUEUED and message.paused_code else None
     return el(
         "div",
-        el("span", theirs(message.name) if message.name else voice.say("claims.no_name"), class_="who"),
+        el(
+            "span",
+            theirs(message.name, longest=80) if message.name else voice.say("claims.no_name"),
+            class_="who",
+        ),
         el("span", since(voice, message.queued_at), class_="when"),
         el(
             "span",

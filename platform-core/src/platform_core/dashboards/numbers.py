@@ -73,7 +73,7 @@ def run_figures(voice: Voice, now: Sequence[Tally], before: Sequence[Tally]) -> 
         (
             voice.say("figure.success"),
             voice.percent(runs.part, runs.whole),
-            voice.count("figure.failed", runs.whole - runs.part),
+            voice.count("figure.failed", runs.whole - runs.part) if runs.whole else "",
         ),
     ]
 

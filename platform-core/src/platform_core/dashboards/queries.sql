@@ -219,7 +219,7 @@ ORDER BY outbox.id DESC
 LIMIT %(limit)s;
 
 -- name: run_list_done
--- purpose: Jobs that ended, the newest asked for first, from one back.
+-- purpose: Jobs that ended since an instant, the newest asked for first, from one back.
 -- locks: none
 -- replay: reads only
 SELECT
@@ -230,7 +230,9 @@ SELECT
     done.created_at,
     done.finished_at AS ended_at
 FROM jobs.done AS done
-WHERE done.job_id < %(beyond)s
+WHERE
+    done.job_id < %(beyond)s
+    AND done.finished_at >= %(since)s
 ORDER BY done.job_id DESC
 LIMIT %(limit)s;
 

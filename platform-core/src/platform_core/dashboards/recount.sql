@@ -1,8 +1,8 @@
 -- recount: the read models, each counted again for whole days from the rows it comes from.
 --
--- A day is one of the customer's zone. Each day is looked for in a range that is some hours wider than it can be in
--- any zone, so that an index serves it, and then judged by its own date: right also where midnight is missing or
--- happens twice. A number that is no longer there becomes zero.
+-- A day is one of the customer's zone. It comes with two instants that surely stand before and after it, so that an
+-- index serves it, and each row is then judged by its own date: right also where midnight is missing or happens twice. History is read between two plain instants too, so that days of it outside are not even opened. A
+-- number that is no longer there becomes zero.
 
 -- name: refreshed_lock
 -- purpose: Up to when and for which zone the tallies are complete; one refresh at a time goes on from here.
@@ -101,11 +101,14 @@ WITH fresh AS (
         done.kind AS label,
         done.outcome AS outcome,
         COUNT(*) AS count
-    FROM UNNEST(%(days)s::date[]) AS days (day)
+    FROM UNNEST(%(days)s::date[], %(begins)s::timestamptz[], %(ends)s::timestamptz[]) AS days (day, begins_at, ends_at)
     INNER JOIN jobs.done AS done
-        ON done.finished_at >= (days.day::timestamp AT TIME ZONE %(timezone)s) - interval '3 hours'
-        AND done.finished_at < ((days.day + 1)::timestamp AT TIME ZONE %(timezone)s) + interval '3 hours'
-    WHERE (done.finished_at AT TIME ZONE %(timezone)s)::date = days.day
+        ON done.finished_at >= days.begins_at
+        AND done.finished_at < days.ends_at
+    WHERE
+        (done.finished_at AT TIME ZONE %(timezone)s)::date = days.day
+        AND done.finished_at >= %(since)s
+        AND done.finished_at < %(until)s
     GROUP BY days.day, done.kind, done.outcome
 ),
 zeroed AS (
@@ -170,12 +173,14 @@ WITH fresh AS (
             1000 * EXTRACT(EPOCH FROM done.finished_at - done.created_at)::double precision, 1
         )) / LN(2::double precision))))::smallint AS bucket,
         COUNT(*) AS count
-    FROM UNNEST(%(days)s::date[]) AS days (day)
+    FROM UNNEST(%(days)s::date[], %(begins)s::timestamptz[], %(ends)s::timestamptz[]) AS days (day, begins_at, ends_at)
     INNER JOIN jobs.done AS done
-        ON done.finished_at >= (days.day::timestamp AT TIME ZONE %(timezone)s) - interval '3 hours'
-        AND done.finished_at < ((days.day + 1)::timestamp AT TIME ZONE %(timezone)s) + interval '3 hours'
+        ON done.finished_at >= days.begins_at
+        AND done.finished_at < days.ends_at
     WHERE
         (done.finished_at AT TIME ZONE %(timezone)s)::date = days.day
+        AND done.finished_at >= %(since)s
+        AND done.finished_at < %(until)s
         AND done.outcome = 'done'
         AND done.kind = ANY(%(prompt_kinds)s::text[])
     GROUP BY 1, 2, 3
@@ -209,10 +214,10 @@ WITH fresh AS (
         '' AS outcome,
         COUNT(*) AS count,
         0 AS amount_minor
-    FROM UNNEST(%(days)s::date[]) AS days (day)
+    FROM UNNEST(%(days)s::date[], %(begins)s::timestamptz[], %(ends)s::timestamptz[]) AS days (day, begins_at, ends_at)
     INNER JOIN messaging.message AS message
-        ON message.received_at >= (days.day::timestamp AT TIME ZONE %(timezone)s) - interval '3 hours'
-        AND message.received_at < ((days.day + 1)::timestamp AT TIME ZONE %(timezone)s) + interval '3 hours'
+        ON message.received_at >= days.begins_at
+        AND message.received_at < days.ends_at
     WHERE
         (message.received_at AT TIME ZONE %(timezone)s)::date = days.day
     GROUP BY 1, 2, 3
@@ -249,10 +254,10 @@ WITH fresh AS (
         outbox.state AS outcome,
         COUNT(*) AS count,
         0 AS amount_minor
-    FROM UNNEST(%(days)s::date[]) AS days (day)
+    FROM UNNEST(%(days)s::date[], %(begins)s::timestamptz[], %(ends)s::timestamptz[]) AS days (day, begins_at, ends_at)
     INNER JOIN messaging.outbox AS outbox
-        ON outbox.queued_at >= (days.day::timestamp AT TIME ZONE %(timezone)s) - interval '3 hours'
-        AND outbox.queued_at < ((days.day + 1)::timestamp AT TIME ZONE %(timezone)s) + interval '3 hours'
+        ON outbox.queued_at >= days.begins_at
+        AND outbox.queued_at < days.ends_at
     WHERE
         (outbox.queued_at AT TIME ZONE %(timezone)s)::date = days.day
     GROUP BY 1, 2, 3
@@ -289,10 +294,10 @@ WITH fresh AS (
         claim.state AS outcome,
         COUNT(*) AS count,
         0 AS amount_minor
-    FROM UNNEST(%(days)s::date[]) AS days (day)
+    FROM UNNEST(%(days)s::date[], %(begins)s::timestamptz[], %(ends)s::timestamptz[]) AS days (day, begins_at, ends_at)
     INNER JOIN payments.claim AS claim
-        ON claim.opened_at >= (days.day::timestamp AT TIME ZONE %(timezone)s) - interval '3 hours'
-        AND claim.opened_at < ((days.day + 1)::timestamp AT TIME ZONE %(timezone)s) + interval '3 hours'
+        ON claim.opened_at >= days.begins_at
+        AND claim.opened_at < days.ends_at
     WHERE
         (claim.opened_at AT TIME ZONE %(timezone)s)::date = days.day
     GROUP BY 1, 2, 3
@@ -329,10 +334,10 @@ WITH fresh AS (
         '' AS outcome,
         COUNT(*) AS count,
         SUM(claim.verified_minor)::bigint AS amount_minor
-    FROM UNNEST(%(days)s::date[]) AS days (day)
+    FROM UNNEST(%(days)s::date[], %(begins)s::timestamptz[], %(ends)s::timestamptz[]) AS days (day, begins_at, ends_at)
     INNER JOIN payments.claim AS claim
-        ON claim.approved_at >= (days.day::timestamp AT TIME ZONE %(timezone)s) - interval '3 hours'
-        AND claim.approved_at < ((days.day + 1)::timestamp AT TIME ZONE %(timezone)s) + interval '3 hours'
+        ON claim.approved_at >= days.begins_at
+        AND claim.approved_at < days.ends_at
     WHERE
         (claim.approved_at AT TIME ZONE %(timezone)s)::date = days.day
         AND claim.state IN ('approved', 'reconciled')
@@ -372,10 +377,10 @@ WITH fresh AS (
         END AS outcome,
         COUNT(*) AS count,
         0 AS amount_minor
-    FROM UNNEST(%(days)s::date[]) AS days (day)
+    FROM UNNEST(%(days)s::date[], %(begins)s::timestamptz[], %(ends)s::timestamptz[]) AS days (day, begins_at, ends_at)
     INNER JOIN payments.reminder AS reminder
-        ON reminder.state_at >= (days.day::timestamp AT TIME ZONE %(timezone)s) - interval '3 hours'
-        AND reminder.state_at < ((days.day + 1)::timestamp AT TIME ZONE %(timezone)s) + interval '3 hours'
+        ON reminder.state_at >= days.begins_at
+        AND reminder.state_at < days.ends_at
     INNER JOIN payments.obligation AS obligation ON obligation.id = reminder.obligation_id
     WHERE
         (reminder.state_at AT TIME ZONE %(timezone)s)::date = days.day
@@ -421,10 +426,10 @@ WITH fresh AS (
         said.outcome,
         SUM(said.count)::bigint AS count,
         0 AS amount_minor
-    FROM UNNEST(%(days)s::date[]) AS days (day)
+    FROM UNNEST(%(days)s::date[], %(begins)s::timestamptz[], %(ends)s::timestamptz[]) AS days (day, begins_at, ends_at)
     INNER JOIN attendance.session AS session
-        ON session.starts_at >= (days.day::timestamp AT TIME ZONE %(timezone)s) - interval '3 hours'
-        AND session.starts_at < ((days.day + 1)::timestamp AT TIME ZONE %(timezone)s) + interval '3 hours'
+        ON session.starts_at >= days.begins_at
+        AND session.starts_at < days.ends_at
     CROSS JOIN LATERAL (
         SELECT
             result.verdict,

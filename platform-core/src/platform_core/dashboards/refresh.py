@@ -12,13 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 
 from platform_core.db import Queries, Tx
 from platform_core.jobs import queue
 from platform_core.jobs.contracts import JobContext
 from platform_core.jobs.cron import enqueue_tick
+from platform_core.payments.local_time import get_zone, to_reminder_instant
 from platform_core.values import Done, Outcome
 
 R = Queries(Path(__file__).with_name("recount.sql"))
@@ -38,6 +40,8 @@ OVERLAP = timedelta(hours=1)
 
 KEPT_DAYS = 60
 """How long the queue keeps its history (jobs.maintain)."""
+
+_MARGIN, _ONE_DAY = timedelta(hours=3), timedelta(days=1)
 
 _RECOUNTS: Mapping[str, str] = {
     "incoming": "incoming_recount",
@@ -59,9 +63,8 @@ class Refreshed:
 
 def request_refresh(tx: Tx, *, now: datetime) -> bool:
     """Ask for the refresh of this stretch of EVERY; false when it was asked for already."""
-    tick = datetime.fromtimestamp(
-        now.timestamp() // EVERY.total_seconds() * EVERY.total_seconds(), now.tzinfo
-    )
+    stretch_s = int(EVERY.total_seconds())
+    tick = datetime.fromtimestamp(int(now.timestamp()) // stretch_s * stretch_s, UTC)
     return enqueue_tick(tx, "dashboard", tick, JOB, {}).created
 
 
@@ -127,9 +130,22 @@ def _days(tx: Tx, edges: str, timezone: str) -> list[date]:
 
 def _recount(tx: Tx, touched: Mapping[str, Iterable[date]], run_days: list[date], *, timezone: str) -> None:
     for noun, days in sorted(touched.items()):
-        tx.execute(R[_RECOUNTS[noun]], {"days": list(days), "timezone": timezone})
-    facts = {"days": run_days, "timezone": timezone, "prompt_kinds": list(PROMPT_KINDS)}
+        tx.execute(R[_RECOUNTS[noun]], _facts(list(days), timezone))
     if run_days:
+        facts = _facts(run_days, timezone)
+        # Two plain instants: days of history outside are not even opened.
+        facts |= {"since": min(facts["begins"]), "until": max(facts["ends"])}
         tx.execute(R["run_recount"], facts)
-        tx.execute(R["latency_recount"], facts)
-    tx.execute(R["failure_recount"], facts)
+        tx.execute(R["latency_recount"], {**facts, "prompt_kinds": list(PROMPT_KINDS)})
+    tx.execute(R["failure_recount"], {"timezone": timezone})
+
+
+def _facts(days: list[date], timezone: str) -> dict[str, Any]:
+    """Days with instants that surely stand before and after each, whatever its midnight does."""
+    zone = get_zone(timezone)
+    return {
+        "days": days,
+        "begins": [to_reminder_instant(day, time(), zone) - _MARGIN for day in days],
+        "ends": [to_reminder_instant(day + _ONE_DAY, time(), zone) + _MARGIN for day in days],
+        "timezone": timezone,
+    }

@@ -40,7 +40,7 @@ class Runs:
 def read(tx: Tx, voice: Voice, *, beyond: int | None) -> Runs:
     """What the page shows, as it stands."""
     period = Period.of_days(voice.today, PERIOD_DAYS)
-    found = readings.list_runs(tx, beyond=beyond)
+    found = readings.list_runs(tx, now=voice.now, beyond=beyond)
     rows = found[:PAGE_ROWS]
     return Runs(
         period=period,

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from platform_core.app import App, cancel_work, open_app
 from platform_core.attendance import results
 from platform_core.attendance.contracts import session_ref
+from platform_core.dashboards import refresh
 from platform_core.errors import ConfigurationError, InvalidInput, InvalidMoney, PlatformError, Refused
 from platform_core.messaging import contacts
 from platform_core.messaging.contracts import Party
@@ -109,6 +110,15 @@ def compute_attendance(customer: str) -> dict[str, int]:
             next_step="Correct what they name; the others are computed.",
         )
     return {"sessions": looked, "changed": changed, "waiting": waiting}
+
+
+def refresh_dashboard(customer: str) -> dict[str, bool]:
+    """Ask for the panel's numbers to be brought up to date; false when this stretch was asked for before.
+
+    The queue does it, so a failure is retried, and stands where other failures do.
+    """
+    with _office(customer) as office, office.app.tx() as tx:
+        return {"asked": refresh.request_refresh(tx, now=office.app.clock.now())}
 
 
 @dataclass(frozen=True, slots=True)
