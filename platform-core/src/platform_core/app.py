@@ -18,6 +18,7 @@ from typing import Self
 from platform_core.attendance import feed, followups, results
 from platform_core.bookings import bookings, reception
 from platform_core.connectors import Connector, MessagingClient, load_connector
+from platform_core.dashboards import refresh
 from platform_core.db.connect import Tx, translated
 from platform_core.errors import ConfigurationError
 from platform_core.inbox.events import Event
@@ -83,6 +84,8 @@ HANDLERS: Mapping[str, HandlerSpec] = {
     ),
     # nobody reported what became of a send  -> a person hears of it
     "outbox.unreported": HandlerSpec(outbound.check_unreported, max_attempts=5),
+    # some minutes have passed               -> the panel's numbers of the days that changed are counted again
+    "dashboard.refresh": HandlerSpec(refresh.handle, max_attempts=3, timeout_s=120),
     # somebody must know                     -> one open alert per cause
     "alert.raised": HandlerSpec(alerts.record, max_attempts=8),
 }

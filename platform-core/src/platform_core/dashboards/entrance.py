@@ -1,77 +1,104 @@
-"""The pages before and after the panel: the button that enters, the farewell, the page when nothing works.
-
-They hold no person's data: chats show the page behind an address to everybody in the conversation.
-"""
+"""Pages outside the panel: the way in, the way out, and what is said when there is no page."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from html import escape
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
-from platform_core.dashboards.contracts import Language, Page
+from platform_core.dashboards.contracts import Language, Page, Viewer
+from platform_core.dashboards.frame import Frame, draw_alone, hidden, sign
+from platform_core.dashboards.markup import el, theirs
+from platform_core.dashboards.voice import Voice
 from platform_core.errors import PlatformError
+from platform_core.tenancy.members import Role
 
-_WORDS: Mapping[Language, Mapping[str, str]] = {
-    "es": {
-        "title": "Panel",
-        "enter": "Entrar",
-        "personal": "Este enlace es personal: no lo reenvíe. Toque Entrar para abrir el panel de {name}.",
-        "left": "Usted salió del panel.",
-        "again": "Para volver, abra de nuevo el enlace que recibió.",
-        "failed": "El panel no pudo responder.",
-        "retry": "Intente de nuevo en un minuto.",
-    },
-    "en": {
-        "title": "Panel",
-        "enter": "Enter",
-        "personal": "This link is personal: do not forward it. Press Enter to open the panel of {name}.",
-        "left": "You have left the panel.",
-        "again": "To come back, open the link you received again.",
-        "failed": "The panel could not answer.",
-        "retry": "Try again in a minute.",
-    },
-}
-
-_STYLE = (
-    ":root{color-scheme:light dark}"
-    "body{font:1.125rem/1.5 system-ui,sans-serif;max-width:32rem;margin:15vh auto;padding:0 1.25rem}"
-    "button{font:inherit;font-weight:600;min-height:3rem;width:100%;border:0;border-radius:.5rem;"
-    "background:#0b5fc0;color:#fff}"
-    "button:focus-visible{outline:3px solid currentColor;outline-offset:3px}"
+_BEYOND_REPAIR = 500
+_CODES = frozenset(
+    {"panel_closed", "form_rejected", "permission_denied", "not_found", "state_conflict", "invalid_input"}
 )
+_UNAVAILABLE = frozenset({"database_unavailable", "database_closed", "unavailable"})
 
 
 def entrance_page(customer_name: str, token: str, language: Language, nonce: str, base: str) -> Page:
-    """The button that uses one entry of a link. `token` is the link's, already judged."""
-    words = _WORDS[language]
-    said = escape(words["personal"].format(name=customer_name))
-    body = (
-        f"<h1>{escape(customer_name)}</h1><p>{said}</p>"
-        f'<form method="post" action="{escape(base)}/enter">'
-        f'<input type="hidden" name="token" value="{escape(token)}">'
-        f"<button>{words['enter']}</button></form>"
+    """What a link opens: one button. It says whose panel it is and nothing of a person: previews read it."""
+    frame = _outside(language, nonce, base)
+    voice = frame.voice
+    return draw_alone(
+        frame,
+        voice.say("entrance.title", customer=customer_name),
+        el(
+            "div",
+            el("p", theirs(customer_name, longest=60), class_="eyebrow"),
+            el("h1", voice.say("entrance.heading")),
+            el("p", voice.say("entrance.lead"), class_="lead"),
+            class_="top",
+        ),
+        el(
+            "form",
+            hidden("token", token),
+            el("button", voice.say("entrance.go")),
+            method="post",
+            action=f"{base}/enter",
+        ),
+        status=200,
     )
-    return Page(200, _document(f"{words['title']} · {customer_name}", body, language, nonce))
 
 
-def left_page(language: Language, nonce: str, base: str) -> Page:  # noqa: ARG001 - as its siblings are called
-    """What is shown to whoever left."""
-    words = _WORDS[language]
-    body = f"<h1>{words['left']}</h1><p>{words['again']}</p>"
-    return Page(200, _document(words["title"], body, language, nonce))
-
-
-def error_page(error: PlatformError, language: Language, nonce: str, base: str) -> Page:  # noqa: ARG001 - as its siblings
-    """What a person reads when there is no page, under the error's status."""
-    words = _WORDS[language]
-    body = f"<h1>{words['failed']}</h1><p>{words['retry']}</p>"
-    return Page(error.http_status, _document(words["title"], body, language, nonce))
-
-
-def _document(title: str, body: str, language: Language, nonce: str) -> str:
-    style = f'<style nonce="{escape(nonce)}">{_STYLE}</style>' if nonce else ""
-    return (
-        f'<!doctype html><html lang="{language}"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title>{style}</head><body><main>{body}</main></body></html>"
+def left_page(language: Language, nonce: str, base: str) -> Page:
+    """What is said after leaving."""
+    frame = _outside(language, nonce, base)
+    voice = frame.voice
+    return draw_alone(
+        frame,
+        voice.say("left.title"),
+        el(
+            "div",
+            sign("good"),
+            el("h1", voice.say("left.title")),
+            el("p", voice.say("left.text"), class_="lead"),
+            class_="verdict",
+        ),
+        status=200,
     )
+
+
+def error_page(error: PlatformError, language: Language, nonce: str, base: str) -> Page:
+    """What happened and what to do, in the person's language, under the error's status.
+
+    The words are chosen by the error's code. Its own are for engineers, and may name what this person must
+    not see: they are never shown.
+    """
+    frame = _outside(language, nonce, base)
+    voice = frame.voice
+    key = _key_of(error)
+    body = [
+        el(
+            "div",
+            sign("wait" if error.http_status < _BEYOND_REPAIR else "bad"),
+            el("h1", voice.say(f"error.{key}.title")),
+            el("p", voice.say(f"error.{key}.do"), class_="lead"),
+            class_="verdict",
+        )
+    ]
+    if key not in ("panel_closed", "form_rejected"):
+        home = el("a", voice.say("error.home"), class_="button", href=base or "/")
+        body.append(el("div", home, class_="choice"))
+    return draw_alone(frame, voice.say(f"error.{key}.title"), body, status=error.http_status)
+
+
+def _key_of(error: PlatformError) -> str:
+    if error.code in _UNAVAILABLE:
+        return "unavailable"
+    if error.code in _CODES:
+        return error.code
+    if error.http_status == 404:  # noqa: PLR2004 - what every leaf below NotFound answers
+        return "not_found"
+    return "invalid_input" if error.http_status < _BEYOND_REPAIR else "other"
+
+
+def _outside(language: Language, nonce: str, base: str) -> Frame:
+    """A frame without a person in it."""
+    # No time is shown outside, so none is asked for.
+    voice = Voice(language, "CL", "CLP", ZoneInfo("UTC"), datetime.fromtimestamp(0, UTC))
+    nobody = Viewer(customer="", member="", role=Role.SUPPORT, language=language, csrf="")
+    return Frame(nobody, voice, "", nonce, base)

@@ -23,6 +23,7 @@ from platform_core.bookings.contracts import (
     parse_booking_id,
 )
 from platform_core.connectors import Capability, Connector, Health, HealthStatus, load_connector
+from platform_core.dashboards import refresh
 from platform_core.errors import ConfigurationError, InvalidInput, InvalidMoney, PlatformError, Refused
 from platform_core.messaging import contacts
 from platform_core.messaging.contracts import Party
@@ -261,6 +262,13 @@ def _signing_key(app: App, connector: Connector) -> str:
         )
     connector.check_secrets(found)
     return str(found[0])
+def refresh_dashboard(customer: str) -> dict[str, bool]:
+    """Ask for the panel's numbers to be brought up to date; false when this stretch was asked for before.
+
+    The queue does it, so a failure is retried, and stands where other failures do.
+    """
+    with _office(customer) as office, office.app.tx() as tx:
+        return {"asked": refresh.request_refresh(tx, now=office.app.clock.now())}
 
 
 @dataclass(frozen=True, slots=True)
