@@ -5,5 +5,5 @@ from platform_core.windmill.steps import report_failed_flow
 CUSTOMER = "einstein_kids"
 
 
-def main(step: str = "", error: str = "") -> dict:
-    return report_failed_flow(CUSTOMER, step=step, error=error)
+def main() -> dict:
+    return report_failed_flow(CUSTOMER)

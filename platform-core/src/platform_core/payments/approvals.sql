@@ -13,7 +13,10 @@ VALUES (
     %(claim_id)s, %(version)s, %(flow_job)s, %(step_job)s, %(resume_id)s, %(signature)s, %(now)s
 )
 ON CONFLICT ON CONSTRAINT approval_wait_flow_once DO UPDATE
-SET step_job = %(step_job)s, resume_id = %(resume_id)s, signature = %(signature)s
+SET
+    step_job = %(step_job)s,
+    resume_id = %(resume_id)s,
+    signature = %(signature)s
 WHERE
     wait.state = 'waiting'
     AND wait.claim_id = %(claim_id)s
@@ -38,7 +41,10 @@ RETURNING wait.id;
 -- locks: the wait row; the caller holds the claim
 -- replay: no row when it does not wait any more
 UPDATE payments.approval_wait AS wait
-SET state = 'answered', signature = NULL, ended_at = %(now)s
+SET
+    state = 'answered',
+    signature = NULL,
+    ended_at = %(now)s
 WHERE
     wait.flow_job = %(flow_job)s
     AND wait.state = 'waiting'
@@ -50,7 +56,10 @@ RETURNING wait.id;
 -- locks: the wait row
 -- replay: no row when it does not wait any more
 UPDATE payments.approval_wait AS wait
-SET state = 'lapsed', signature = NULL, ended_at = %(now)s
+SET
+    state = 'lapsed',
+    signature = NULL,
+    ended_at = %(now)s
 WHERE
     wait.flow_job = %(flow_job)s
     AND wait.state = 'waiting'
@@ -76,7 +85,10 @@ WHERE wait.id = %(wait_id)s;
 -- locks: the wait row
 -- replay: no row when it was settled before
 UPDATE payments.approval_wait AS wait
-SET state = 'settled', signature = NULL, ended_at = %(now)s
+SET
+    state = 'settled',
+    signature = NULL,
+    ended_at = %(now)s
 WHERE
     wait.id = %(wait_id)s
     AND wait.state = 'settling'

@@ -13,6 +13,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 from platform_core.db import Tx
+from platform_core.messaging.attention import raise_alert
 from platform_core.payments import ledger, reminders
 from platform_core.payments.lifecycle import ReminderState
 from platform_core.payments.local_time import get_zone, to_reminder_instant
@@ -64,6 +65,19 @@ def remind_late(tx: Tx, obligation_id: int, plan: LatePlan, *, policy: Policy, n
     reminders.insert(tx, obligation, step, ReminderState.SCHEDULED, policy=policy, now=now)
     reminders.align(tx, people_of(tx, obligation.contact_id), policy=policy, now=now)
     return True
+
+
+def tell_staff(tx: Tx, count: int, *, now: datetime) -> None:
+    """So many debts are overdue that somebody should call. Idempotency: once a day."""
+    raise_alert(
+        tx,
+        "obligations.overdue",
+        severity="P3",
+        subject="obligations",
+        once=f"{now:%Y-%m-%d}",
+        dedupe="obligations.overdue",
+        detail={"count": count},
+    )
 
 
 def _today(policy: Policy, now: datetime) -> date:

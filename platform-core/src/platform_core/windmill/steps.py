@@ -241,29 +241,18 @@ def ask_about_session(customer: str, *, session: str, severity: str) -> dict[str
     return {"session": session, "asked": asked}
 
 
-def alert_staff(customer: str, *, kind: str, severity: str, count: int) -> dict[str, object]:
-    """Alert staff of a number that a flow found too high. Once a day for each kind."""
-    _require_text(kind=kind)
+def tell_of_overdue(customer: str, *, count: int) -> dict[str, object]:
+    """Alert staff that more is overdue than messages can mend. Once a day."""
     _require_numbers(count=count)
-    if severity not in ("P2", "P3"):
-        raise InvalidInput("A number that is too high is P2 or P3", next_step="Write one of the two.")
     with _office(customer) as office, office.app.tx() as tx:
-        raise_alert(
-            tx,
-            kind,
-            severity="P2" if severity == "P2" else "P3",
-            subject=kind,
-            once=f"{office.now():%Y-%m-%d}",
-            dedupe=kind,
-            detail={"count": count},
-        )
-    return {"kind": kind, "count": count}
+        overdue.tell_staff(tx, count, now=office.now())
+    return {"count": count}
 
 
-def report_failed_flow(customer: str, *, step: str, error: str) -> dict[str, object]:
-    """What a flow's failure module does: one open alert for each flow, counted, naming the step.
+def report_failed_flow(customer: str) -> dict[str, object]:
+    """What a flow's failure module does: one open alert for each flow, which counts and names the run.
 
-    `error` is the error's name, never its message: that may quote what somebody wrote.
+    It takes no arguments: an error's message may quote what somebody wrote.
     """
     identity = job_identity()
     flow = identity.flow_path or identity.path
@@ -275,9 +264,9 @@ def report_failed_flow(customer: str, *, step: str, error: str) -> dict[str, obj
             subject=flow,
             once=identity.flow_job_id or identity.job_id,
             dedupe=f"flow.failed:{flow}",
-            detail={"step": str(step)[:80], "error": str(error)[:80], "job": identity.flow_job_id},
+            detail={"job": identity.flow_job_id},
         )
-    return {"flow": flow, "step": step}
+    return {"flow": flow}
 
 
 @dataclass(frozen=True, slots=True)
