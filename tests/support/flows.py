@@ -1,4 +1,4 @@
-"""A server of flows in memory, for tests of what asks it. Proven by `tests/conformance/windmill/test_flows.py`."""
+"""A server of flows in memory, for tests of what asks it; proven by `tests/conformance/windmill`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ RESUME_ID = 1
 
 @dataclass(slots=True)
 class Flows:
-    """Starts a flow once, and takes one answer per step of a flow that is there. `during` runs after each act.
+    """Starts a flow once, and takes one answer per step of a flow that is there.
 
-    What `during` raises is what a caller sees whose connection broke after the server had acted.
+    `during` runs after each act: what `during` raises is what a caller sees whose connection broke after the server had acted.
     """
 
     known: frozenset[str] = frozenset({"f/einstein_kids/review_receipt"})
