@@ -18,7 +18,8 @@ RESUME_ID = 1
 class Flows:
     """Starts a flow once, and takes one answer per step of a flow that is there.
 
-    `during` runs after each act: what `during` raises is what a caller sees whose connection broke after the server had acted.
+    `during` runs after each act: what it raises is what a caller sees whose connection broke after the
+    server had acted.
     """
 
     known: frozenset[str] = frozenset({"f/einstein_kids/review_receipt"})
@@ -27,6 +28,10 @@ class Flows:
     steps: dict[UUID, str] = field(default_factory=dict)
     gone: set[UUID] = field(default_factory=set)
     during: Callable[[], None] = lambda: None
+
+    def runs(self) -> int:
+        """How many flows were started."""
+        return len(self.started)
 
     def start(self, path: str, arguments: Mapping[str, object], *, job_id: UUID) -> None:
         """Start it, once for each number."""

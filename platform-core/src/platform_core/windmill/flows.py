@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import quote
 from uuid import UUID
@@ -27,15 +28,22 @@ _SETTLED = (b"resume request already sent", b"parent flow not in queue")
 _FORGED = b"Invalid signature"
 
 
+Call = Callable[[str, str, Mapping[str, object] | None], tuple[int, bytes]]
+"""One request to the API of a workspace: method, path and query, body; status and answer come back."""
+
+
+@dataclass(frozen=True, slots=True)
 class WindmillFlows:
     """The flows of the Windmill that runs this job, with the rights of its identity."""
+
+    call: Call = call_windmill
 
     def start(self, path: str, arguments: Mapping[str, object], *, job_id: UUID) -> None:
         """Start a flow under a number of ours; Windmill refuses the same number again, and that is success.
 
         Raises: NotFound when there is no such flow, SecretRejected when this job may not run it, Unavailable.
         """
-        status, body = call_windmill("POST", f"jobs/run/f/{quote(path)}?job_id={job_id}", arguments)
+        status, body = self.call("POST", f"jobs/run/f/{quote(path)}?job_id={job_id}", arguments)
         if status == HTTPStatus.CREATED or (status == HTTPStatus.BAD_REQUEST and _STARTED_BEFORE in body):
             return
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
@@ -56,7 +64,7 @@ class WindmillFlows:
         Raises: Refused when the signature is not of this Windmill's key, Unavailable.
         """
         signed = f"{resumption.job_id}/{resumption.resume_id}/{resumption.signature.reveal()}"
-        status, body = call_windmill("POST", f"jobs_u/resume/{signed}", answer)
+        status, body = self.call("POST", f"jobs_u/resume/{signed}", answer)
         if status in (HTTPStatus.OK, HTTPStatus.CREATED):
             return True
         if any(words in body for words in _SETTLED):
@@ -74,19 +82,29 @@ def own_asking() -> Asking:
 
     Raises: ConfigurationError outside a flow's step, SecretRejected, Unavailable.
     """
-    identity = job_identity()
-    if not identity.flow_job_id:
+    flow_job = own_flow()
+    return asking_of(flow_job, UUID(job_identity().job_id), call_windmill)
+
+
+def own_flow() -> UUID:
+    """The number of the flow whose step this process is. Raises: ConfigurationError outside a flow's step."""
+    flow_job = job_identity().flow_job_id
+    if not flow_job:
         raise ConfigurationError(
             "This script is no step of a flow", next_step="Start the flow it belongs to, not the script."
         )
-    status, body = call_windmill("GET", f"jobs/resume_urls/{quote(identity.job_id)}/{_RESUME_ID}")
+    return UUID(flow_job)
+
+
+def asking_of(flow_job: UUID, step_job: UUID, call: Call) -> Asking:
+    """What lets a flow go on that waits after this step. Raises: SecretRejected, Unavailable."""
+    status, body = call("GET", f"jobs/resume_urls/{step_job}/{_RESUME_ID}", None)
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         raise SecretRejected("This step may not ask for its own resume URL")
     found = _SIGNATURE.search(_resume_url(body)) if status == HTTPStatus.OK else None
     if found is None:
         raise Unavailable(f"Windmill answered {status} when asked for this step's resume URL")
-    resumption = Resumption(UUID(found[1]), int(found[2]), Secret(found[3]))
-    return Asking(UUID(identity.flow_job_id), resumption)
+    return Asking(flow_job, Resumption(UUID(found[1]), int(found[2]), Secret(found[3])))
 
 
 def _resume_url(body: bytes) -> str:

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from uuid import UUID
 
 from platform_core.app import App, cancel_work, open_app
 from platform_core.attendance import results, waiting
@@ -40,7 +39,7 @@ from platform_core.payments.contracts import (
     read_contract,
 )
 from platform_core.values import Actor, Money
-from platform_core.windmill.flows import WindmillFlows, own_asking
+from platform_core.windmill.flows import WindmillFlows, own_asking, own_flow
 from platform_core.windmill.resources import database_dsn, get_resource, job_identity
 
 MAX_SECONDS = 3600
@@ -156,7 +155,7 @@ def answer_review(customer: str, *, claim: str, version: int, answer: str) -> di
     Idempotency: the flow's number is the decision's id.
     """
     said = _read_answer(answer)
-    flow_job = UUID(job_identity().flow_job_id)
+    flow_job = own_flow()
     with _office(customer) as office:
         policy, now = office.app.policy(), office.app.clock.now()
         if "action" not in said:
