@@ -90,6 +90,7 @@ def test_a_claim_that_waits_for_staff_has_its_flow_started_once(asked: Treasury)
 
 def test_without_a_flow_in_the_policy_nobody_is_asked(treasury: Treasury) -> None:
     """Not every customer wants one; one that gave it up cancels what was asked for."""
+    treasury.with_policy("payments", review_flow=None)
     claim_id = treasury.receipt_from()
 
     assert _jobs(treasury, "approval.wanted") == []
