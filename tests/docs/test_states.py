@@ -57,6 +57,7 @@ MACHINES = [
     Machine("Receipt", _values(payments.RECEIPT_MOVES), "receipt_state"),
     Machine("Obligation", _values(payments.OBLIGATION_MOVES), "obligation_state"),
     Machine("Reminder", _values(payments.REMINDER_MOVES), "reminder_state"),
+    Machine("Approval", _values(payments.APPROVAL_MOVES), "approval_wait_state"),
     Machine("Session", _values(attendance.MOVES), "session_state"),
     Machine("Follow-up", _values(attendance.FOLLOW_UP_MOVES), "follow_up_state"),
     Machine("Panel link", _values(panel.LINK_MOVES), "link_state"),

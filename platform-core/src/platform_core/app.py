@@ -25,6 +25,7 @@ from platform_core.inbox.events import Event
 from platform_core.jobs import orders
 from platform_core.jobs.contracts import (
     CancelCounts,
+    FlowServer,
     HandlerSpec,
     Job,
     JobContext,
@@ -38,7 +39,7 @@ from platform_core.jobs.tracing import RecordSpans
 from platform_core.messaging import inbound, intake, outbound
 from platform_core.observability import alerts
 from platform_core.observability.logs import get_logger, get_logger_later
-from platform_core.payments import claims, previews, receipts, reminders
+from platform_core.payments import approvals, claims, previews, receipts, reminders
 from platform_core.tenancy import members
 from platform_core.tenancy.policy import Policy, current_policy
 from platform_core.values import Actor, Clock, Outcome, SystemClock
@@ -74,6 +75,10 @@ HANDLERS: Mapping[str, HandlerSpec] = {
     "receipt.captured": HandlerSpec(previews.make, max_attempts=4, timeout_s=60, limit=DRAWING_LIMIT),
     # a claim waits too long                 -> staff hear of it; it is never decided by time
     "claim.overdue": HandlerSpec(claims.escalate_overdue, max_attempts=5),
+    # staff owe an answer, and have a flow   -> Windmill asks them; the claim is decided elsewhere as well
+    "approval.wanted": HandlerSpec(approvals.start_review, max_attempts=12),
+    # a claim was decided, and a flow waits  -> the flow is let go
+    "approval.settled": HandlerSpec(approvals.settle, max_attempts=20),
     # the hour of a reminder has come        -> queued, if the debt still stands
     "reminder.due": HandlerSpec(reminders.remind, max_attempts=8),
     # a class is over and settled            -> who was there, and whose family hears of an absence
@@ -109,6 +114,7 @@ class App:
     connector_config: Mapping[str, object] | None = field(repr=False)
     clock: Clock
     handlers: Mapping[str, HandlerSpec]
+    flows: FlowServer | None = field(default=None, repr=False)
     _client: MessagingClient | None = None
     _opening: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _policy: Policy | None = None
@@ -198,6 +204,7 @@ class App:
             get_logger_later(
                 lambda: get_logger("job", tenant=self.tenant, job_id=f"J{job.id}", kind=job.kind)
             ),
+            self.flows,
         )
 
     def close(self) -> None:
@@ -243,7 +250,7 @@ def recheck(tx: Tx, name: str, subject_id: str) -> bool:
     return still_wanted(tx, subject_id)
 
 
-def open_app(
+def open_app(  # noqa: PLR0913 - what a platform is put together from; all but two are named
     tenant: str,
     dsn: str,
     *,
@@ -251,8 +258,9 @@ def open_app(
     connector_config: Mapping[str, object] | None = None,
     clock: Clock | None = None,
     handlers: Mapping[str, HandlerSpec] = HANDLERS,
+    flows: FlowServer | None = None,
 ) -> App:
-    """Put one customer's platform together. `dsn` is the customer's own login.
+    """Put one customer's platform together. `dsn` is the customer's own login, `flows` where its flows run.
 
     Nothing is opened yet: a wrong password shows at the first transaction, a wrong account at the first
     message. Raises: ConfigurationError when the connector is not installed.
@@ -264,4 +272,5 @@ def open_app(
         connector_config=connector_config,
         clock=clock or SystemClock(),
         handlers=handlers,
+        flows=flows,
     )

@@ -144,7 +144,8 @@ class Payments(_Section):
 
     Above `second_approver_above_minor` a second person must approve; there is no default, so that nobody
     loses that control by forgetting a line. A contact who was asked something has `answer_within_hours`
-    before the claim expires.
+    before the claim expires. `review_flow` is the flow of the customer's folder that asks staff about each
+    claim; without it they find their claims by themselves.
     """
 
     second_approver_above_minor: StrictInt = Field(ge=0, le=MAX_AMOUNT_MINOR)
@@ -152,6 +153,7 @@ class Payments(_Section):
     answer_within_hours: StrictInt = Field(default=168, ge=1, le=2160)
     max_receipt_bytes: StrictInt = Field(ge=1024, le=32 * 1024 * 1024)
     accepted_mime_types: tuple[str, ...] = Field(min_length=1)
+    review_flow: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9_]{0,99}$")
 
     @field_validator("accepted_mime_types")
     @classmethod
