@@ -24,7 +24,7 @@ demo: setup ## Play a customer's day on a real PostgreSQL and look at what it le
 
 .PHONY: test
 test: setup ## Run the tests (the secret scan's own tests need Go: they belong to check)
-	@$(PY) -m pytest --ignore=tests/hygiene --ignore=tests/soak $(ARGS)
+	@$(PY) -m pytest --numprocesses=auto --dist=worksteal --ignore=tests/hygiene --ignore=tests/soak $(ARGS)
 
 .PHONY: soak
 soak: setup ## Prove the queue at length: kills, crashes, a million rows, minutes of load; ARGS="--short" in CI

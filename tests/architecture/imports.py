@@ -12,6 +12,8 @@ ORDER = (
     # Beside the values: `settings` reads what a value is made from, `connectors` is the contract alone. Its
     # own imports stay this far left at run time, so that anybody may name the types in it.
     ("values", "settings", "connectors"),
+    # It draws what strangers sent and knows nothing of ours.
+    ("pictures",),
     ("db",),
     ("audit",),
     ("tenancy",),
@@ -21,6 +23,8 @@ ORDER = (
     ("messaging",),
     ("payments",),
     ("attendance",),
+    ("bookings",),
+    ("panel",),
     ("dashboards",),
     ("observability",),
     ("app",),
@@ -28,7 +32,8 @@ ORDER = (
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 
-CONTRACTS_OF_CONNECTORS = ("errors", "values", "connectors", "messaging.contracts")
+CONTRACTS_OF_CONNECTORS = ("errors", "values", "connectors", "messaging.contracts", "bookings.contracts")
+SHARED_BY_CONNECTORS = ("signed", "exchange", "wire")
 READERS_OF_LOGS = ("app", "ingest", "windmill")
 
 
@@ -100,7 +105,7 @@ def _providers(source: Source) -> Iterator[str]:
             yield source.at(node, "a connector never imports the command line")
         elif parts[0] == "platform_core" and not f"{name}.".startswith(contracts):
             yield source.at(node, f"a connector imports only {', '.join(CONTRACTS_OF_CONNECTORS)}")
-        elif parts[0] == "platform_connectors" and parts[1:2] != [provider]:
+        elif parts[0] == "platform_connectors" and parts[1] not in (provider, *SHARED_BY_CONNECTORS):
             yield source.at(node, "a connector never imports another one")
 
 
@@ -169,6 +174,7 @@ RULES = (
             (CONNECTORS + "ycloud/client.py", "from platform_core.errors import RateLimited"),
             (CONNECTORS + "ycloud/client.py", "from platform_core.messaging.contracts import Party"),
             (CONNECTORS + "ycloud/client.py", "from platform_connectors.ycloud.events import to_events"),
+            (CONNECTORS + "ycloud/signature.py", "from platform_connectors.signed import Scheme"),
         ),
     ),
     Rule(

@@ -12,10 +12,10 @@ from tests.architecture.source import ROOT, Source, python_sources
 
 # The agreed numbers. Lower one when an exemption goes; raise one only in the change that argues for it.
 AGREED = {
-    "noqa": 66,
+    "noqa": 72,
     "type: ignore": 17,
-    "fmt": 55,
-    "TYPE_CHECKING": 7,
+    "fmt": 67,
+    "TYPE_CHECKING": 9,
     "skip": 1,
     "whole file": 1,
 }

@@ -15,6 +15,7 @@ from platform_core.inbox import lifecycle as inbox
 from platform_core.jobs import lifecycle as jobs
 from platform_core.messaging import lifecycle as messaging
 from platform_core.observability import alerts
+from platform_core.panel import lifecycle as panel
 from platform_core.payments import lifecycle as payments
 from platform_core.tenancy import life, registry
 from tests.support.states import moves_of
@@ -56,8 +57,11 @@ MACHINES = [
     Machine("Receipt", _values(payments.RECEIPT_MOVES), "receipt_state"),
     Machine("Obligation", _values(payments.OBLIGATION_MOVES), "obligation_state"),
     Machine("Reminder", _values(payments.REMINDER_MOVES), "reminder_state"),
+    Machine("Approval", _values(payments.APPROVAL_MOVES), "approval_wait_state"),
     Machine("Session", _values(attendance.MOVES), "session_state"),
     Machine("Follow-up", _values(attendance.FOLLOW_UP_MOVES), "follow_up_state"),
+    Machine("Panel link", _values(panel.LINK_MOVES), "link_state"),
+    Machine("Panel session", _values(panel.SESSION_MOVES), "panel_session_state"),
     Machine("Alert", _values(alerts.MOVES), "alert_state_known"),
     Machine("Tenant", _tenant_moves(), "tenant_state_known"),
 ]

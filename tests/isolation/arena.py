@@ -24,7 +24,17 @@ from tests.support.databases import Databases, MemorySecrets
 Connection = psycopg.Connection[TupleRow]
 
 LIMITS = LoginLimits(temp_files_mb=16)  # small, so that reaching it is quick
-PRODUCT_SCHEMAS = ("tenancy", "audit", "jobs", "inbox", "messaging", "payments", "attendance", "alerts")
+PRODUCT_SCHEMAS = (
+    "tenancy",
+    "audit",
+    "jobs",
+    "inbox",
+    "messaging",
+    "payments",
+    "attendance",
+    "panel",
+    "alerts",
+)
 
 
 @dataclass(frozen=True, slots=True)

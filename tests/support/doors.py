@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from platform_cli.local.windmill.server import serving
 from platform_core.tenancy.policy import store_policy
 from platform_core.values import Actor
 from platform_core.windmill.http import receive_signed
+from tests.connectors.calendly import deliveries as calendly
 from tests.connectors.ycloud.deliveries import SECRET, signed
 from tests.support.databases import TenantDatabase
 from tests.support.policies import policy_of
@@ -27,7 +29,12 @@ from tests.support.wmctl import rows_of
 
 CUSTOMERS = Path(__file__).resolve().parents[2] / "customers"
 CUSTOMER = "einstein_kids"
-DATABASE, HOOKS, ACCOUNT = (f"f/{CUSTOMER}/{name}" for name in ("database", "ycloud_webhooks", "ycloud"))
+READERS = f"f/{CUSTOMER}/reader_webhooks"
+READER_SECRET = "rdr_platform_core_test_000000000000000"
+DATABASE, HOOKS, ACCOUNT, PANEL = (
+    f"f/{CUSTOMER}/{name}" for name in ("database", "ycloud_webhooks", "ycloud", "panel")
+)
+PANEL_KEY = "panel_platform_core_test_Zq81ffoPq77aL"
 ROUTE_SECRET = "a-secret-of-the-customer-17"
 VARIABLES = {f"f/{CUSTOMER}/secret": ROUTE_SECRET, "f/other/secret": "a-secret-of-somebody-else-23"}
 
@@ -110,7 +117,8 @@ class House:
         """Nothing of the inside is in an answer to a stranger."""
         password = str(conninfo_to_dict(self.tenant_db.dsn)["password"])
         for inside in (
-            SECRET, password, ROUTE_SECRET, "a-secret-of-somebody-else", "Traceback", ".py",
+            SECRET, READER_SECRET, calendly.SECRET, password, ROUTE_SECRET, PANEL_KEY, "a-secret-of-somebody-else",
+            "Traceback", ".py",
             "psycopg", self.tenant_db.name, self.tenant_db.login, "127.0.0.1",
         ):  # fmt: skip
             assert inside not in text, f"the answer shows {inside!r}"
@@ -122,6 +130,8 @@ def open_house(tenant_db: TenantDatabase) -> Iterator[House]:
     resources: dict[str, object] = {
         DATABASE: database_resource(tenant_db.dsn),
         HOOKS: {"inbound": [SECRET], "status": [SECRET]},
+        READERS: {"feed": [READER_SECRET]},
+        f"f/{CUSTOMER}/calendly_webhooks": {"bookings": [calendly.SECRET]},
         ACCOUNT: {"base_url": "http://127.0.0.1:9", "api_key": "not-a-real-key-of-ycloud-000000000000"},
     }
     with tenant_db.connect() as tx, tx.transaction():
@@ -129,7 +139,25 @@ def open_house(tenant_db: TenantDatabase) -> Iterator[House]:
     with Runtime(CUSTOMERS, resources, variables=VARIABLES) as runtime, serving(runtime) as url:
         live = runtime.store.resources
         assert isinstance(live, dict)
+        live[PANEL] = {"url": f"{url}/api/r/{CUSTOMER}/panel", "keys": [PANEL_KEY]}
         yield House(tenant_db, runtime, url, live)
+
+
+def signed_for(route: str, name: str, text: str) -> tuple[bytes, Headers]:
+    """An event with this text in it, as whoever calls the route writes and signs it."""
+    stamp = int(time.time())
+    match route.split("/")[1]:
+        case "reader":
+            batch = {"id": name, "type": "reader.batch", "reader": "door-1", "sent_at": "", "more": text}
+            body = json.dumps(batch).encode()
+            digest = hmac.new(READER_SECRET.encode(), f"{stamp}.".encode() + body, "sha256").hexdigest()
+            return body, [("Reader-Signature", f"t={stamp},s={digest}")]
+        case "calendly":
+            body = calendly.booked(name, text)
+            return body, calendly.signed(body, t=stamp)[1:]
+        case _:
+            body = whatsapp(name, text)
+            return body, signed(body, t=stamp)[1:]
 
 
 def whatsapp(event_id: str, text: str = "Hola") -> bytes:

@@ -25,18 +25,21 @@ from platform_core.attendance.contracts import (
     Reading,
     session_ref,
 )
-from platform_core.connectors import Accepted, load_connector
+from platform_core.bookings import reception
+from platform_core.connectors import Accepted, Media, load_connector
 from platform_core.db import Tx
 from platform_core.errors import AmbiguousOutcome
 from platform_core.inbox import events
 from platform_core.inbox.events import Delivery
 from platform_core.jobs import queue
-from platform_core.messaging import contacts
+from platform_core.messaging import contacts, inbound
 from platform_core.messaging.contracts import OutgoingMessage, Party
 from platform_core.tenancy.policy import load_policy, store_policy
 from platform_core.tenancy.provision import Provisioned, provision
 from platform_core.values import Actor
-from tests.support.messaging import ScriptedClient
+from tests.support import hostile
+from tests.support.bookings import PHONE_QUESTION, Calendar
+from tests.support.messaging import ScriptedClient, image_message
 from tests.support.wmctl import REPOSITORY, Terminal, rows_of
 
 SLUG = "einstein_kids"
@@ -53,6 +56,10 @@ class _Forgetful(ScriptedClient):
     def send(self, message: OutgoingMessage, *, external_id: str) -> Accepted:
         """No answer."""
         raise AmbiguousOutcome(f"Nothing is known of the {message.kind} {external_id}")
+
+    def fetch_media(self, link: str, *, max_bytes: int) -> Media:
+        """A picture, whatever is asked for."""
+        return Media(content=hostile.photo(), mime_type="image/jpeg", sha256=link.encode()[:max_bytes])
 
 
 class Office:
@@ -82,6 +89,16 @@ class Office:
     def claim(self) -> str:
         """A claim that waits for somebody other than bruno."""
         self.say("claim", "open", "--as", "bruno", "--phone", PHONE, "--amount", "45000", "-c", self.slug)
+        return self.newest("payments.claim", "C")
+
+    def receipt_claim(self) -> str:
+        """A claim that a parent's picture opened."""
+        with self._tx() as tx:
+            name = f"wamid.office{next(_numbers)}"
+            event = events.receive(tx, _delivery(name, b"{}", stale=True)).event_id
+            sent = image_message(name, sender=Party(phone=PHONE))
+            inbound.store_message(tx, sent, provider="ycloud", event=event, now=AT)
+        self.work()
         return self.newest("payments.claim", "C")
 
     def approved_claim(self) -> str:
@@ -130,6 +147,54 @@ class Office:
             results.compute_session(tx, session_id, policy=policy, now=now)
         return session_ref(session_id)
 
+    def future_lesson(self) -> str:
+        """A class that is still to come."""
+        reference = f"class-{next(_numbers)}"
+        self.say("session", "add", "--as", "bruno", "--reference", reference, "--course", reference,
+                 "--reader", "door-9", "--day", "2031-03-03", "--starts", "23:00", "--ends", "00:30",
+                 "-c", self.slug)  # fmt: skip
+        return self.newest("attendance.session", "L")
+
+    def pupil(self) -> str:
+        """A student who attends Robótica since 2026."""
+        reference = f"pupil-{next(_numbers)}"
+        self.say("student", "add", "--as", "bruno", "--reference", reference, "--name", "Sofía",
+                 "--phone", PHONE, "-c", self.slug)  # fmt: skip
+        self.say("student", "enrol", reference, "--as", "bruno", "--course", "Robótica",
+                 "--from", "2026-01-01", "-c", self.slug)  # fmt: skip
+        return reference
+
+    def student_sheet(self) -> str:
+        """A sheet of two students, as Excel saves it."""
+        number = next(_numbers)
+        return self._sheet(f"""referencia;nombre;teléfono;curso;desde\r
+sheet-{number}-1;Sofía;+56 9 0000 0011;Robótica;01-03-2026\r
+sheet-{number}-2;Mateo;+56 9 0000 0012;;\r
+""")
+
+    def session_sheet(self) -> str:
+        """A sheet of one class."""
+        return self._sheet(f"""reference,course,reader,day,starts,ends
+sheet-{next(_numbers)},Robótica,door-1,2031-03-03,15:00,16:00
+""")
+
+    def _sheet(self, text: str) -> str:
+        path = self.state / f"sheet-{next(_numbers)}.csv"
+        path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+        return str(path)
+
+    def booking(self, **changed: object) -> str:
+        """A trial class for the day after tomorrow, complete."""
+        starts_at = datetime.now(UTC) + timedelta(days=2)
+        said = Calendar(number=next(_numbers), starts_at=starts_at, **changed).made()  # type: ignore[arg-type]  # by name
+        with self.app() as app, app.tx() as tx:
+            reception.take_in(tx, "calendly", said, policy=app.policy(), now=app.clock.now())
+        return self.newest("bookings.booking", "B")
+
+    def incomplete_booking(self) -> str:
+        """A trial class whose parent did not say the pupil's name."""
+        return self.booking(answers={PHONE_QUESTION: PHONE})
+
     def empty_lesson(self) -> str:
         """A class nobody was seen in."""
         return self.lesson(seen=0)
@@ -148,6 +213,28 @@ class Office:
         )
         file.write_text(fitted, encoding="utf-8")
         return str(file)
+
+    def policy_in_force(self) -> str:
+        """A policy file that is in force; of the same content each time, so that all of them are."""
+        text = (REPOSITORY / "customers" / SLUG / "config" / "policy.toml").read_text(encoding="utf-8")
+        file = self.state / f"policy_{next(_numbers)}.toml"
+        file.write_text(text.replace(f'slug = "{SLUG}"', f'slug = "{self.slug}"'), encoding="utf-8")
+        self.say("policy", "apply", self.slug, "--as", "ana", "--file", str(file))
+        return str(file)
+
+    def restore_policy(self) -> None:
+        """Put the repository's members into force again."""
+        self.policy_in_force()
+
+    def panel_key(self) -> None:
+        """Give the panel a key."""
+        self.say("panel", "key", self.slug, "--url", f"https://panel.example.org/api/r/{self.slug}/panel")
+
+    def panel_link(self) -> str:
+        """A link into the panel for bruno."""
+        self.panel_key()
+        self.say("panel", "link", self.slug, "--person", "bruno")
+        return self.newest("panel.link", "K")
 
     def webhook_secret(self) -> str:
         """A file with the secret of an endpoint."""

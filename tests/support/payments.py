@@ -29,6 +29,7 @@ from platform_core.payments.lifecycle import Action, ClaimState
 from platform_core.tenancy.policy import Policy, store_policy
 from platform_core.values import Actor, Money, Outcome
 from tests.support.databases import TenantDatabase
+from tests.support.flows import Flows
 from tests.support.messaging import PARENT, Desk, ScriptedClient
 
 JPEG = b"\xff\xd8\xff\xe0 a receipt"
@@ -68,6 +69,7 @@ class Treasury(Desk):
     """A customer with a policy in force, members, and verbs that say what a test means."""
 
     client: MediaClient
+    flows: Flows | None = None
 
     def __init__(self, tenant_db: TenantDatabase, connection: Tx) -> None:
         super().__init__(tenant_db, connection)
@@ -103,6 +105,7 @@ class Treasury(Desk):
                 recheck=lambda tx, _name, subject_id: reminders.still_due(tx, subject_id),
                 cancelled=lambda: False,
                 log=structlog.get_logger(),
+                flows=self.flows,
             )
         )
 

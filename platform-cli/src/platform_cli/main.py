@@ -18,9 +18,14 @@ from platform_core.errors import InvalidInput, PlatformError, StorageFull, Unrea
 NOUNS = (
     "tenant",
     "policy",
+    "member",
+    "panel",
     "obligation",
     "claim",
+    "student",
+    "session",
     "attendance",
+    "booking",
     "inbox",
     "outbox",
     "job",
@@ -28,6 +33,7 @@ NOUNS = (
     "audit",
     "db",
     "ingest",
+    "connector",
     "demo",
 )
 """Each is a module of `platform_cli.commands`; its `app` is a group of commands, or the command itself."""

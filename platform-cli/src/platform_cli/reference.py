@@ -19,8 +19,9 @@ from platform_cli import render
 from platform_cli.main import INTERRUPTED, build
 from platform_cli.site import find_root
 from platform_core import errors
-from platform_core.attendance import results
+from platform_core.attendance import results, rosters
 from platform_core.attendance.contracts import Stored
+from platform_core.attendance.loading import Loaded
 from platform_core.audit import Entry
 from platform_core.errors import PlatformError
 from platform_core.inbox.events import Conflict, EventSummary, Refusal
@@ -28,9 +29,11 @@ from platform_core.ingest.checking import Checked
 from platform_core.jobs.contracts import JobView, RunCounts
 from platform_core.messaging.outbound import OutboxMessage
 from platform_core.observability.alerts import Alert
+from platform_core.panel.contracts import Link, NewLink
 from platform_core.payments import views
 from platform_core.payments.contracts import DecisionResult
 from platform_core.tenancy.drift import Drift
+from platform_core.tenancy.members import Member
 from platform_core.tenancy.policy import Policy
 from platform_core.tenancy.registry import Tenant
 
@@ -51,6 +54,8 @@ def fields_of(kind: type) -> list[str]:
 
 
 _DECISION = ("one object", ["outcome", *fields_of(DecisionResult)])
+
+_LOADED = ("one object", [*fields_of(Loaded), "faults", "entered"])
 
 DOCUMENTS: Mapping[str, tuple[str, Fields]] = {
     "alert list": ("a list of objects", fields_of(Alert)),
@@ -78,10 +83,17 @@ DOCUMENTS: Mapping[str, tuple[str, Fields]] = {
     "job list": ("one object", ["jobs", "health"]),
     "job run": ("one object", fields_of(RunCounts)),
     "job show": ("one object", fields_of(JobView)),
+    "member list": ("a list of objects", fields_of(Member)),
+    "panel link": ("one object", fields_of(NewLink)),
+    "panel list": ("a list of objects", fields_of(Link)),
     "obligation list": ("a list of objects", fields_of(views.ObligationSummary)),
     "obligation show": ("a list of objects", fields_of(views.ReminderSummary)),
     "outbox list": ("a list of objects", fields_of(OutboxMessage)),
     "policy show": ("one object", fields_of(Policy)),
+    "session import": _LOADED,
+    "student import": _LOADED,
+    "student list": ("a list of objects", fields_of(rosters.StudentSummary)),
+    "student show": ("one object", fields_of(rosters.StudentDetail)),
     "tenant drift": ("a list of objects", fields_of(Drift)),
     "tenant list": ("a list of objects", fields_of(Tenant)),
 }

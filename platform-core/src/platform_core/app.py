@@ -15,13 +15,17 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self
 
-from platform_core.attendance import followups, results
+from platform_core.attendance import feed, followups, results
+from platform_core.bookings import bookings, reception
 from platform_core.connectors import Connector, MessagingClient, load_connector
-from platform_core.db.connect import Tx, open_connection, translated
+from platform_core.dashboards import refresh
+from platform_core.db.connect import Tx, translated
 from platform_core.errors import ConfigurationError
+from platform_core.inbox.events import Event
 from platform_core.jobs import orders
 from platform_core.jobs.contracts import (
     CancelCounts,
+    FlowServer,
     HandlerSpec,
     Job,
     JobContext,
@@ -32,13 +36,26 @@ from platform_core.jobs.contracts import (
 from platform_core.jobs.rounds import Post
 from platform_core.jobs.runner import Runner
 from platform_core.jobs.tracing import RecordSpans
-from platform_core.messaging import inbound, outbound
+from platform_core.messaging import inbound, intake, outbound
 from platform_core.observability import alerts
 from platform_core.observability.logs import get_logger, get_logger_later
-from platform_core.payments import claims, receipts, reminders
+from platform_core.payments import approvals, claims, previews, receipts, reminders
 from platform_core.tenancy import members
 from platform_core.tenancy.policy import Policy, current_policy
-from platform_core.values import Actor, Clock, SystemClock
+from platform_core.values import Actor, Clock, Outcome, SystemClock
+
+SOURCES: Mapping[str, Callable[[JobContext, Event], Outcome]] = {
+    "reader": feed.take_in_batch,
+    "calendly": reception.take_in_booking,
+}
+"""Events that are no messages, by where they came from. All others are the messaging provider's."""
+
+
+def handle_event(context: JobContext) -> Outcome:
+    """Give a stored event to those who know what its source says. Job kind `inbox.received`."""
+    event = intake.open_event(context)
+    return SOURCES.get(event.source, inbound.handle_event)(context, event)
+
 
 SENDER_LIMIT = Limit(max_running=16, per_s=20, burst=20)
 """WhatsApp takes 20 messages a second from a number that is also used in the app, 80 from others."""
@@ -46,13 +63,22 @@ SENDER_LIMIT = Limit(max_running=16, per_s=20, burst=20)
 RECIPIENT_LIMIT = Limit(max_running=1, per_s=1 / 6, burst=20)
 """To one person a message every six seconds, short bursts aside; and never two at once."""
 
+DRAWING_LIMIT = Limit(max_running=2)
+"""A hostile file may take half a gigabyte of memory before it is stopped."""
+
 HANDLERS: Mapping[str, HandlerSpec] = {
-    # an event came through a door           -> contacts, messages, delivery reports
-    "inbox.received": HandlerSpec(inbound.handle_event, max_attempts=8),
+    # an event came through a door           -> contacts, messages, delivery reports; SOURCES for the others
+    "inbox.received": HandlerSpec(handle_event, max_attempts=8),
     # a parent's message is stored           -> its receipt is fetched and a claim opened
     "message.received": HandlerSpec(receipts.capture, max_attempts=8, timeout_s=60),
+    # a receipt's bytes are stored           -> a small picture of them for staff, or why there is none
+    "receipt.captured": HandlerSpec(previews.make, max_attempts=4, timeout_s=60, limit=DRAWING_LIMIT),
     # a claim waits too long                 -> staff hear of it; it is never decided by time
     "claim.overdue": HandlerSpec(claims.escalate_overdue, max_attempts=5),
+    # staff owe an answer, and have a flow   -> Windmill asks them; the claim is decided elsewhere as well
+    "approval.wanted": HandlerSpec(approvals.start_review, max_attempts=12),
+    # a claim was decided, and a flow waits  -> the flow is let go
+    "approval.settled": HandlerSpec(approvals.settle, max_attempts=20),
     # the hour of a reminder has come        -> queued, if the debt still stands
     "reminder.due": HandlerSpec(reminders.remind, max_attempts=8),
     # a class is over and settled            -> who was there, and whose family hears of an absence
@@ -63,6 +89,8 @@ HANDLERS: Mapping[str, HandlerSpec] = {
     ),
     # nobody reported what became of a send  -> a person hears of it
     "outbox.unreported": HandlerSpec(outbound.check_unreported, max_attempts=5),
+    # some minutes have passed               -> the panel's numbers of the days that changed are counted again
+    "dashboard.refresh": HandlerSpec(refresh.handle, max_attempts=3, timeout_s=120),
     # somebody must know                     -> one open alert per cause
     "alert.raised": HandlerSpec(alerts.record, max_attempts=8),
 }
@@ -70,6 +98,8 @@ HANDLERS: Mapping[str, HandlerSpec] = {
 RECHECKS: Mapping[str, Callable[[Tx, str], bool]] = {
     "reminder": reminders.still_due,
     "absence": followups.still_absent,
+    "booking": bookings.still_booked,
+    "booking_canceled": bookings.still_canceled,
 }
 """Asked again in the transaction that commits a message to being sent: is it still wanted?"""
 
@@ -84,6 +114,7 @@ class App:
     connector_config: Mapping[str, object] | None = field(repr=False)
     clock: Clock
     handlers: Mapping[str, HandlerSpec]
+    flows: FlowServer | None = field(default=None, repr=False)
     _client: MessagingClient | None = None
     _opening: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _policy: Policy | None = None
@@ -95,13 +126,8 @@ class App:
         Failures a person can act on are platform errors; a denied permission stays on record although the
         transaction it stopped is rolled back.
         """
-        with (
-            translated(self.dsn),
-            open_connection(self.dsn, application="platform") as connection,
-            members.denials_recorded(connection),
-            connection.transaction(),
-        ):
-            yield connection
+        with members.open_transaction(self.dsn, application="platform") as tx:
+            yield tx
 
     def policy(self) -> Policy:
         """The policy in force when this app first asked. Raises: ConfigurationError when there is none."""
@@ -119,7 +145,7 @@ class App:
                         f"{self.tenant} has no {self.connector.name} account here",
                         next_step=f"Set the resource f/{self.tenant}/{self.connector.name}.",
                     )
-                self._client = self.connector.open_client(self.connector_config)
+                self._client = self.connector.open_messaging(self.connector_config)
             return self._client
 
     def run_jobs(
@@ -178,6 +204,7 @@ class App:
             get_logger_later(
                 lambda: get_logger("job", tenant=self.tenant, job_id=f"J{job.id}", kind=job.kind)
             ),
+            self.flows,
         )
 
     def close(self) -> None:
@@ -223,7 +250,7 @@ def recheck(tx: Tx, name: str, subject_id: str) -> bool:
     return still_wanted(tx, subject_id)
 
 
-def open_app(
+def open_app(  # noqa: PLR0913 - what a platform is put together from; all but two are named
     tenant: str,
     dsn: str,
     *,
@@ -231,8 +258,9 @@ def open_app(
     connector_config: Mapping[str, object] | None = None,
     clock: Clock | None = None,
     handlers: Mapping[str, HandlerSpec] = HANDLERS,
+    flows: FlowServer | None = None,
 ) -> App:
-    """Put one customer's platform together. `dsn` is the customer's own login.
+    """Put one customer's platform together. `dsn` is the customer's own login, `flows` where its flows run.
 
     Nothing is opened yet: a wrong password shows at the first transaction, a wrong account at the first
     message. Raises: ConfigurationError when the connector is not installed.
@@ -244,4 +272,5 @@ def open_app(
         connector_config=connector_config,
         clock=clock or SystemClock(),
         handlers=handlers,
+        flows=flows,
     )

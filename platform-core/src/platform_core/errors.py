@@ -139,6 +139,22 @@ class JobInterrupted(Refused):
     retryable = True
 
 
+class PanelClosed(Refused):
+    """This link, or this visit, does not open the panel any more."""
+
+    code = "panel_closed"
+    http_status = 401
+    default_next_step = "Ask whoever sent the link for a new one."
+
+
+class FormRejected(Refused):
+    """The form did not come from the panel's own page."""
+
+    code = "form_rejected"
+    http_status = 403
+    default_next_step = "Go back to the page, load it again, and send it from there."
+
+
 class SignatureRejected(Refused):
     """The webhook's signature is not valid."""
 

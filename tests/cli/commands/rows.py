@@ -60,6 +60,10 @@ def _seen(office: Office) -> str:
     return SLUG
 
 
+def _booked(office: Office) -> None:
+    office.booking()
+
+
 def _resume(office: Office) -> None:
     office.say("tenant", "resume", SLUG, "--reason", "the test is over")
 
@@ -82,6 +86,11 @@ def _provisioned_again(office: Office) -> None:
                "America/Santiago", "--currency", "CLP")  # fmt: skip
 
 
+def _with_key(office: Office) -> str:
+    office.panel_key()
+    return SLUG
+
+
 _DECISION = (
     "decision_id claim_id state version second_approver_needed allocations credit messages reminders "
     "decided_by decided_at already outcome"
@@ -96,6 +105,31 @@ _MESSAGE = (
     "accepted_at delivered_at read_at failed_at ambiguous_at suppressed_at cancelled_at"
 )
 _STORED = "result_id session_id version verdict created follow_ups"
+_LOADED = "rows students enrolments sessions notes faults entered"
+_NO_SHEET = (
+    ({"file": "nowhere.csv"}, 2, "No such file"),
+    ({"file": "customers"}, 2, "cannot be used"),
+    ({"file": "README.md"}, 2, "is no column that is known"),
+    ({"file": "platform-cli/src/platform_cli/local/pictures/comprobante_1.png"}, 2, "not UTF-8"),
+    ({"as_": "diego"}, 4, "may not decide about attendance"),
+)
+_BOOKING = (
+    "id source name email kind starts_at ends_at booked_at contact_id pupil course state canceled_at "
+    "no_show_at decided_at decline_reason rescheduled_from rescheduled_to student"
+)
+_NO_BOOKING = (
+    ({"booking": "B404"}, 3, "no booking B404"),
+    ({"booking": "C1"}, 2, "is not the number of a booking"),
+)
+_MAY_NOT_DECIDE = (({"as_": "diego"}, 4, "may not decide about attendance"),)
+_NO_CONNECTOR = (({"name": "nobody"}, 6, "No connector named 'nobody'"),)
+_NO_NAME = (
+    ({"name": "Acme Pay"}, 2, "is no name of a connector"),
+    ({"name": "../../etc"}, 2, "is no name of a connector"),
+    ({"name": "class"}, 2, "is no name of a connector"),
+    ({"name": "signed"}, 2, "is no name of a connector"),
+    ({"name": "calendly"}, 4, "calendly already"),
+)
 _WRONG_VERSION = ({"version": "-3"}, 2, "version")
 
 ROWS: Mapping[str, Row] = {
@@ -161,7 +195,63 @@ ROWS: Mapping[str, Row] = {
             ({"file": "/dev/null"}, 2, "is missing"),
         ),
     ),
-    "policy show": Row({}, SLUG, "customer members payments reminders messaging attendance texts templates"),
+    "policy show": Row(
+        {}, SLUG, "customer members payments reminders messaging attendance bookings texts templates"
+    ),
+    "member list": Row({}, "diego", "handle role policy_version added_at"),
+    "member add": Row(
+        {"customer": SLUG, "person": "elena", "as_": "ana", "file": Office.policy_in_force},
+        "elena is viewer",
+        spoilt=(
+            ({"person": "Elena"}, 2, "That is not a handle"),
+            ({"person": "x" * 41}, 2, "is not a handle"),
+            ({"person": "+56911112222"}, 2, "is not a handle"),
+            ({"role": "support"}, 2, "'support' is no role"),
+            ({"role": "root"}, 2, "'root' is no role"),
+            ({"as_": "bruno"}, 4, "The ops bruno may not"),
+            ({"file": "nowhere.toml"}, 2, "No such file"),
+            ({"file": "README.md"}, 2, "not TOML"),
+            ({"person": "ana", "role": "viewer"}, 2, "names no owner"),
+        ),
+    ),
+    "member revoke": Row(
+        {"customer": SLUG, "person": "diego", "as_": "ana", "file": Office.policy_in_force},
+        "diego acts for einstein_kids no more",
+        spoilt=(
+            ({"person": "nobody"}, 3, "'nobody' is not a member"),
+            ({"person": "ana"}, 2, "the last owner cannot be removed"),
+            ({"as_": "bruno"}, 4, "The ops bruno may not"),
+        ),
+        after=Office.restore_policy,
+    ),
+    "panel key": Row(
+        {"customer": SLUG, "url": "https://panel.example.org/api/r/einstein_kids/panel"},
+        "signs with the key",
+        spoilt=(
+            ({"url": "panel"}, 6, "no usable url"),
+            ({"url": "ftp://panel.example.org"}, 6, "no usable url"),
+        ),
+    ),
+    "panel link": Row(
+        {"customer": _with_key, "person": "bruno"},
+        "lets bruno in as ops",
+        "link_id member role expires_at max_entries url",
+        spoilt=(
+            ({"person": "nobody"}, 3, "'nobody' is not a member"),
+            ({"role": "root"}, 2, "'root' is no role"),
+            ({"role": "owner"}, 4, "bruno is ops"),
+            ({"hours": "0"}, 2, "--hours"),
+            ({"hours": "169"}, 2, "--hours"),
+            ({"entries": "51"}, 2, "--entries"),
+        ),
+    ),
+    "panel list": Row(
+        {"customer": lambda office: office.panel_link() and SLUG},
+        "bruno",
+        "id member role state created_at created_by expires_at entries max_entries last_entered_at "
+        "revoked_at revoked_by uses refusals",
+    ),
+    "panel revoke": Row({"link": Office.panel_link}, "is revoked"),
     "obligation list": Row(
         {"customer": lambda office: office.obligation() and SLUG, "state": "open"},
         "Obligations",
@@ -211,6 +301,10 @@ ROWS: Mapping[str, Row] = {
         {"claim": Office.claim},
         "is pending_review",
         "summary history receipts flags decisions allocations credits",
+    ),
+    "claim preview": Row(
+        {"claim": Office.receipt_claim},
+        "is drawn anew: M",
     ),
     "claim open": Row(
         {"as_": "bruno", "phone": PHONE, "amount": "45000"},
@@ -275,6 +369,118 @@ ROWS: Mapping[str, Row] = {
         "is reconciled",
         _DECISION,
         spoilt=(_WRONG_VERSION, ({"value_date": "2026-13-45"}, 2, "value_date")),
+    ),
+    "student list": Row(
+        {"customer": lambda office: office.pupil() and SLUG, "course": "Robótica"},
+        "Sofía",
+        "id reference name contact_id courses",
+    ),
+    "student show": Row(
+        {"student": Office.pupil},
+        "Robótica",
+        "id reference enrolments sessions",
+        spoilt=(({"student": "nobody-1"}, 3, "no student 'nobody-1'"),),
+    ),
+    "student add": Row(
+        {"as_": "bruno", "reference": "rut-7", "name": "Sofía", "phone": PHONE},
+        "rut-7 is",
+        spoilt=(
+            ({"reference": "a b"}, 2, "reference"),
+            ({"name": ""}, 2, "name"),
+            ({"phone": "912345678"}, 2, "international form"),
+            ({"as_": "diego"}, 4, "may not decide about attendance"),
+        ),
+    ),
+    "student enrol": Row(
+        {"student": Office.pupil, "as_": "bruno", "course": "Ajedrez", "since": "2026-03-01"},
+        "is enrolled in Ajedrez",
+        spoilt=(
+            ({"student": "nobody-1"}, 3, "no student 'nobody-1'"),
+            ({"course": ""}, 2, "course"),
+            ({"since": "ayer"}, 2, "--from is no day"),
+        ),
+    ),
+    "student leave": Row(
+        {"student": Office.pupil, "as_": "bruno", "course": "Robótica", "on": "2026-07-01"},
+        "has left Robótica",
+        spoilt=(
+            ({"student": "nobody-1"}, 3, "no student 'nobody-1'"),
+            ({"on": "2026-02-30"}, 2, "--on is a day that no calendar has"),
+        ),
+    ),
+    "student import": Row(
+        {"file": Office.student_sheet, "as_": "bruno"}, "2 rows are fine", _LOADED, spoilt=_NO_SHEET
+    ),
+    "session add": Row(
+        {
+            "as_": "bruno",
+            "reference": "rob/2031-03-03",
+            "course": "Robótica",
+            "reader": "door-1",
+            "day": "2031-03-03",
+            "starts": "15:00",
+            "ends": "16:00",
+        },
+        "entered",
+        spoilt=(
+            ({"reference": "a b"}, 2, "reference"),
+            ({"day": "tomorrow"}, 2, "--day is no day"),
+            ({"day": "1999-12-31"}, 2, "day"),
+            ({"starts": "25:00"}, 2, "--starts is no hour"),
+            ({"ends": "14:00"}, 2, "would last 23 h 00 min"),
+            ({"zone": "Chile"}, 2, "not a time zone"),
+            ({"which": "3"}, 2, "--which is neither 1 nor 2"),
+            ({"makes_up_for": "nothing-1"}, 2, "no session 'nothing-1'"),
+        ),
+    ),
+    "session cancel": Row(
+        {"session": Office.future_lesson, "as_": "bruno", "reason": "feriado"},
+        "is cancelled",
+        spoilt=(({"reason": " "}, 2, "without a reason"),),
+    ),
+    "session import": Row(
+        {"file": Office.session_sheet, "as_": "bruno"}, "1 rows are fine", _LOADED, spoilt=_NO_SHEET
+    ),
+    "booking list": Row(
+        {"state": "booked"},
+        "Robótica",
+        _BOOKING,
+        before=_booked,
+    ),
+    "booking show": Row({"booking": Office.booking}, "is booked", _BOOKING, _NO_BOOKING),
+    "booking complete": Row(
+        {"booking": Office.incomplete_booking, "as_": "bruno", "pupil": "Sofía"},
+        "has it",
+        "booking_id state changed",
+        (*_NO_BOOKING, *_MAY_NOT_DECIDE, ({"phone": "912345678"}, 2, "international form")),
+    ),
+    "booking enrol": Row(
+        {"booking": Office.booking, "as_": "bruno", "starts_on": "2031-04-01"},
+        "attends Robótica",
+        "booking_id student course created",
+        (*_NO_BOOKING, *_MAY_NOT_DECIDE, ({"starts_on": "mañana"}, 2, "starts_on")),
+    ),
+    "booking decline": Row(
+        {"booking": Office.booking, "as_": "bruno", "reason": "muy lejos"},
+        "is declined",
+        "booking_id state changed",
+        (*_NO_BOOKING, *_MAY_NOT_DECIDE),
+    ),
+    "connector list": Row({}, "manage_subscriptions", "name version capabilities left"),
+    "connector check": Row({"name": "calendly"}, "has everything", "connector left", _NO_CONNECTOR),
+    "connector new": Row({"name": "acme_pay"}, "", spoilt=_NO_NAME),
+    "attendance excuse": Row(
+        {
+            "session": Office.lesson,
+            "as_": "bruno",
+            "student": Office.unseen_pupil,
+            "reason": "enferma",
+        },
+        "is excused",
+        spoilt=(
+            ({"reason": ""}, 2, "without a reason"),
+            ({"student": "nobody-1"}, 3, "no student 'nobody-1'"),
+        ),
     ),
     "attendance list": Row(
         {"customer": lambda office: office.lesson() and SLUG, "verdict": "complete"},

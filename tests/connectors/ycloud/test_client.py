@@ -16,8 +16,9 @@ import pytest
 
 from platform_cli.local.ycloud.scenarios import Answer, Refuse
 from platform_cli.local.ycloud_standin import SENDER_PHONE, YCloudStandIn
+from platform_connectors.exchange import retry_after_s
 from platform_connectors.ycloud.client import BASE_URL, YCloudClient, open_client
-from platform_connectors.ycloud.failures import META_CODES, YCLOUD_CODES, retry_after_s
+from platform_connectors.ycloud.failures import META_CODES, YCLOUD_CODES
 from platform_connectors.ycloud.media import checked_link, checked_type
 from platform_core.connectors import MessagingClient
 from platform_core.errors import (
@@ -331,8 +332,8 @@ def test_a_date_in_the_past_asks_for_no_wait() -> None:
     """A wait is never negative."""
     now = datetime(2026, 11, 23, tzinfo=UTC)
 
-    assert retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT", now) == 0.0
-    assert retry_after_s("Mon, 23 Nov 2026 00:00:05 -0000", now) == 5.0
+    assert retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT", now, default_s=6.0) == 0.0
+    assert retry_after_s("Mon, 23 Nov 2026 00:00:05 -0000", now, default_s=6.0) == 5.0
 
 
 @contextmanager
@@ -439,6 +440,43 @@ def test_a_size_that_is_not_announced_is_counted_while_it_streams(
         client.fetch_media(ycloud.add_media(JPEG, "image/jpeg"), max_bytes=len(JPEG) * 3)
 
     assert len(taken) == 4
+
+
+def test_sixty_megabytes_over_a_real_connection_are_cut_off_at_the_limit(connect: Connect) -> None:
+    """The sender finds the connection closed long before it has said everything; nothing is kept."""
+    with _endless_picture(megabytes=60) as (port, sent):
+        client = connect(CONFIG | {"base_url": f"http://127.0.0.1:{port}/v2"})
+        with pytest.raises(PermanentRefusal) as raised:
+            client.fetch_media(f"http://127.0.0.1:{port}/v2/whatsapp/media/download/1", max_bytes=1_000_000)
+
+    assert raised.value.facts["reason"] == "too_large"
+    assert 1_000_000 <= sent[0] < 30_000_000  # what the kernel had room for was on its way
+
+
+@contextmanager
+def _endless_picture(*, megabytes: int) -> Iterator[tuple[int, list[int]]]:
+    """A server that answers one request with a picture of so many megabytes and no length; counts them."""
+    sent = [0]
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(65536)
+            head = b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nTransfer-Encoding: chunked\r\n\r\n"
+            try:
+                connection.sendall(head)
+                for _ in range(megabytes * 16):
+                    connection.sendall(b"10000\r\n" + JPEG.ljust(65536, b".") + b"\r\n")
+                    sent[0] += 65536
+            except OSError:
+                return  # hung up, as it should
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield server.getsockname()[1], sent
+        thread.join(timeout=30)
+        assert not thread.is_alive()
 
 
 def test_a_foreign_link_is_never_requested(ycloud: YCloudStandIn, client: MessagingClient) -> None:

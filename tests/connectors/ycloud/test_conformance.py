@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from platform_cli.local.ycloud.scenarios import Refuse
+from platform_cli.local.scenarios import Refuse
 from platform_cli.local.ycloud_standin import YCloudStandIn
 from platform_connectors.ycloud import CONNECTOR
-from platform_connectors.ycloud.client import open_client
+from platform_connectors.ycloud.client import YCloudClient, open_client
 from platform_core.connectors import Authentic, Rejected, Rejection
 from platform_core.errors import (
     AmbiguousOutcome,
@@ -21,7 +21,19 @@ from platform_core.errors import (
     RecipientOptedOut,
     RecipientRefused,
 )
-from tests.connectors.conformance import ConnectorConformance, Golden, Subject
+from platform_core.messaging.contracts import InboundEvent
+from tests.connectors.conformance import (
+    MESSAGE,
+    PHONE,
+    PNG,
+    TEXT,
+    Calling,
+    Deed,
+    Golden,
+    Receiving,
+    SendingConformance,
+    Subject,
+)
 from tests.connectors.ycloud.deliveries import (
     BODY,
     NOW,
@@ -116,63 +128,92 @@ REFUSALS: dict[str, tuple[int, str, str, type[ConnectorError]]] = {
 }
 
 
-class TestYCloud(ConnectorConformance):
+def _send(_ycloud: YCloudStandIn, client: YCloudClient) -> object:
+    return client.send(MESSAGE, external_id="e1").status
+
+
+def _fetch(ycloud: YCloudStandIn, client: YCloudClient) -> object:
+    media = client.fetch_media(ycloud.add_media(PNG, "image/png"), max_bytes=5000)
+    return media.content, media.mime_type
+
+
+class TestYCloud(SendingConformance):
     """YCloud."""
 
     subject: ClassVar[Subject] = Subject(
         connector=CONNECTOR,
-        provider=YCloudStandIn,
-        open=open_client,
-        secret_fields=("api_key",),
-        bad_config={
-            "unknown field": {"verify_signatures": False},
-            "no key": {"api_key": None},
-            "empty key": {"api_key": ""},
-            "blank key": {"api_key": "   "},
-            "placeholder key": {"api_key": "your-ycloud-api-key-here"},
-            "unresolved key": {"api_key": "$var:f/acme/ycloud_key"},
-            "short key": {"api_key": "abc123"},
-            "key with a newline": {"api_key": "not-a-real-key-of-an-account\n"},
-            "key that is no text": {"api_key": 12345678901234567890},
-            "no sender": {"sender_phone": None},
-            "sender without a plus": {"sender_phone": "56900000001"},
-            "foreign host": {"base_url": "https://api.ycloud.com.evil.example/v2"},
-            "plain http": {"base_url": "http://api.ycloud.com/v2"},
-            "host behind a user": {"base_url": "https://api.ycloud.com@evil.example/v2"},
-            "another path": {"base_url": "https://api.ycloud.com/v3"},
-            "another port": {"base_url": "https://api.ycloud.com:8443/v2"},
-            "a name that may resolve anywhere": {"base_url": "http://localhost:80/v2"},
-            "endless wait": {"answer_timeout_s": 3600},
-            "no wait": {"connect_timeout_s": 0},
-        },
-        refusals={
-            name: (Refuse(status, code, meta_code), expected)
-            for name, (status, code, meta_code, expected) in REFUSALS.items()
-        },
-        unknown_code=Refuse(400, "SOMETHING_NEW"),
-        rate_limit=Refuse(429, "TOO_MANY_REQUESTS"),
-        golden={
-            "exact body": Golden(
-                signed(),
-                BODY,
-                [SECRET],
-                NOW,
-                Authentic("evt_T1", "whatsapp.message.updated", NOW, stale=False),
+        receiving=Receiving(
+            secret=SECRET,
+            other_secret=OTHER_SECRET,
+            body=BODY,
+            sign=lambda body, t, secret: signed(body, t=t, secret=secret),
+            golden={
+                "exact body": Golden(
+                    signed(),
+                    BODY,
+                    [SECRET],
+                    NOW,
+                    Authentic("evt_T1", "whatsapp.message.updated", NOW, stale=False),
+                ),
+                "second secret": Golden(
+                    signed(secret=OTHER_SECRET),
+                    BODY,
+                    [SECRET, OTHER_SECRET],
+                    NOW,
+                    Authentic("evt_T1", "whatsapp.message.updated", NOW, stale=False),
+                ),
+                "no header": Golden([], BODY, [SECRET], NOW, Rejected(Rejection.HEADER_MISSING)),
+                "junk header": Golden(
+                    with_header("x"), BODY, [SECRET], NOW, Rejected(Rejection.HEADER_MALFORMED)
+                ),
+                "other secret": Golden(
+                    signed(secret=OTHER_SECRET), BODY, [SECRET], NOW, Rejected(Rejection.SIGNATURE_MISMATCH)
+                ),
+            },
+            payloads=PAYLOADS,
+            contract=InboundEvent,
+        ),
+        calling=Calling(
+            provider=YCloudStandIn,
+            open=open_client,
+            mutation=Deed(
+                do=_send,
+                disturb=YCloudStandIn.next_sends,
+                taken=lambda ycloud: len(ycloud.messages_with("e1")),
+                expects="accepted",
             ),
-            "second secret": Golden(
-                signed(secret=OTHER_SECRET),
-                BODY,
-                [SECRET, OTHER_SECRET],
-                NOW,
-                Authentic("evt_T1", "whatsapp.message.updated", NOW, stale=False),
-            ),
-            "no header": Golden([], BODY, [SECRET], NOW, Rejected(Rejection.HEADER_MISSING)),
-            "junk header": Golden(
-                with_header("x"), BODY, [SECRET], NOW, Rejected(Rejection.HEADER_MALFORMED)
-            ),
-            "other secret": Golden(
-                signed(secret=OTHER_SECRET), BODY, [SECRET], NOW, Rejected(Rejection.SIGNATURE_MISMATCH)
-            ),
-        },
-        payloads=PAYLOADS,
+            read=Deed(do=_fetch, disturb=YCloudStandIn.next_downloads, expects=(PNG, "image/png")),
+            disturb_look=YCloudStandIn.next_looks,
+            make_sound=lambda ycloud: ycloud.add_endpoint("http://127.0.0.1:9/x"),
+            degrade=lambda ycloud: setattr(ycloud.account, "balance", 0),
+            unsaid=lambda _ycloud: (PHONE, PHONE[1:], TEXT),
+            secret_fields=("api_key",),
+            bad_config={
+                "unknown field": {"verify_signatures": False},
+                "no key": {"api_key": None},
+                "empty key": {"api_key": ""},
+                "blank key": {"api_key": "   "},
+                "placeholder key": {"api_key": "your-ycloud-api-key-here"},
+                "unresolved key": {"api_key": "$var:f/acme/ycloud_key"},
+                "short key": {"api_key": "abc123"},
+                "key with a newline": {"api_key": "not-a-real-key-of-an-account\n"},
+                "key that is no text": {"api_key": 12345678901234567890},
+                "no sender": {"sender_phone": None},
+                "sender without a plus": {"sender_phone": "56900000001"},
+                "foreign host": {"base_url": "https://api.ycloud.com.evil.example/v2"},
+                "plain http": {"base_url": "http://api.ycloud.com/v2"},
+                "host behind a user": {"base_url": "https://api.ycloud.com@evil.example/v2"},
+                "another path": {"base_url": "https://api.ycloud.com/v3"},
+                "another port": {"base_url": "https://api.ycloud.com:8443/v2"},
+                "a name that may resolve anywhere": {"base_url": "http://localhost:80/v2"},
+                "endless wait": {"answer_timeout_s": 3600},
+                "no wait": {"connect_timeout_s": 0},
+            },
+            refusals={
+                name: (Refuse(status, code, meta_code), expected)
+                for name, (status, code, meta_code, expected) in REFUSALS.items()
+            },
+            unknown_code=Refuse(400, "SOMETHING_NEW"),
+            rate_limit=Refuse(429, "TOO_MANY_REQUESTS"),
+        ),
     )

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from platform_connectors.ycloud.signature import check_secrets, parse_strict_json, verify
+from platform_connectors.signed import parse_strict_json
+from platform_connectors.ycloud.signature import check_secrets, verify
 from platform_core.connectors import Authentic, Rejected, Rejection
 from platform_core.errors import ConfigurationError, SecretRejected
 from tests.connectors.ycloud.deliveries import (

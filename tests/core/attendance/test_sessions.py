@@ -32,8 +32,11 @@ def in_santiago(day: date, starts: time, ends: time, **changed: object) -> NewSe
     [
         (date(2026, 9, 6), time(0, 30), time(2), "00:30 does not exist"),
         (date(2026, 4, 4), time(22, 30), time(23, 30), "23:30 happens twice"),
-        (date(2026, 3, 2), time(16), time(15), "ends before it begins"),
-        (date(2026, 3, 2), time(15), time(15), "ends before it begins"),
+        (date(2026, 9, 5), time(22), time(0, 30), "00:30 does not exist"),
+        (date(2026, 3, 2), time(16), time(15), "would last 23 h 00 min"),
+        (date(2026, 3, 2), time(15), time(15), "would last 24 h 00 min"),
+        (date(2026, 3, 2), time(15), time(3, 1), "would last 12 h 01 min"),
+        (date(2026, 4, 4), time(15), time(3), "would last 13 h 00 min"),
     ],
 )
 def test_a_session_at_an_hour_that_is_missing_or_double_is_invalid(
@@ -59,12 +62,52 @@ def test_a_session_in_the_double_hour_is_an_hour_long_once_it_says_which(school:
     ]
 
 
-def test_a_session_across_the_missing_hour_is_as_long_as_it_is() -> None:
-    """From half past eleven to half past one is one hour on that night."""
-    starts, _ = sessions.to_instants(in_santiago(date(2026, 9, 5), time(23), time(23, 30)))
-    _, ends = sessions.to_instants(in_santiago(date(2026, 9, 6), time(1), time(1, 30)))
+@pytest.mark.parametrize(
+    ("day", "starts", "ends", "fold", "minutes"),
+    [
+        (date(2026, 3, 2), time(23), time(0, 30), None, 90),
+        (date(2026, 3, 2), time(23), time(0), None, 60),
+        (date(2026, 12, 31), time(22), time(2), None, 240),
+        (date(2026, 9, 5), time(23), time(1, 30), None, 90),  # midnight to one is not there
+        (date(2026, 4, 4), time(22, 30), time(0, 30), None, 180),  # eleven to midnight comes twice
+        (date(2026, 4, 4), time(23, 30), time(0, 30), 0, 120),
+        (date(2026, 4, 4), time(23, 30), time(0, 30), 1, 60),
+        (date(2026, 3, 2), time(15), time(3), None, 720),
+    ],
+)
+def test_a_session_may_end_after_midnight_and_is_as_long_as_its_night(
+    day: date, starts: time, ends: time, fold: int | None, minutes: int
+) -> None:
+    """Also in the nights when clocks change: lengths are taken between instants."""
+    first, last = sessions.to_instants(in_santiago(day, starts, ends, fold=fold))
 
-    assert ends - starts == timedelta(hours=1, minutes=30)
+    assert last - first == timedelta(minutes=minutes)
+
+
+def test_a_class_across_midnight_is_watched_computed_and_told_as_one(school: School) -> None:
+    """Its check-ins of both days count, its family hears of the evening it began on."""
+    school.roster(3)
+    began = datetime(
+        2026, 4, 5, 1, 30, tzinfo=UTC
+    )  # half past ten in the evening, three hours long that night
+    session_id = school.session("night", day=date(2026, 4, 4), starts=time(22, 30), ends=time(0, 30))
+    for minute in range(0, 181, 5):
+        school.lives([(began - STARTS) // timedelta(minutes=1) + minute])
+    school.arrives("s1", session="", at=began + timedelta(minutes=5))
+    school.arrives("s2", session="night", at=began + timedelta(minutes=35))
+    school.clock.at = began + timedelta(hours=3, minutes=20)
+
+    stored = school.compute(session_id)
+
+    assert (stored.verdict, school.statuses(session_id)) == (
+        "complete",
+        {"s1": "present", "s2": "late", "s3": "absent_unexcused"},
+    )
+    assert school.rows("SELECT local_date, local_start, local_end FROM attendance.session") == [
+        {"local_date": date(2026, 4, 4), "local_start": time(22, 30), "local_end": time(0, 30)}
+    ]
+    told = {"pupil": "Niña s3", "course": "Robótica", "date": "04-04-2026", "time": "22:30"}
+    assert school.rows("SELECT values FROM messaging.outbox") == [{"values": told}]
 
 
 @pytest.mark.parametrize("timezone", ["", "Chile/Nowhere", "../../etc/passwd"])

@@ -5,9 +5,10 @@ import re
 import pytest
 
 from platform_core.errors import StateConflict
-from platform_core.payments import claims, ledger, moves, receipts, reminders
+from platform_core.payments import approvals, claims, ledger, moves, receipts, reminders
 from platform_core.payments.lifecycle import (
     ACTION_TARGETS,
+    APPROVAL_MOVES,
     FINAL,
     MOVES,
     OBLIGATION_MOVES,
@@ -15,6 +16,7 @@ from platform_core.payments.lifecycle import (
     REMINDER_MOVES,
     WAITING,
     Action,
+    ApprovalState,
     ClaimState,
     ObligationState,
     ReceiptState,
@@ -33,6 +35,7 @@ def test_the_database_allows_exactly_the_states_of_the_lifecycle(tenant_db: Tena
         assert states_in_check(admin, "obligation_state") == set(ObligationState)
         assert states_in_check(admin, "reminder_state") == set(ReminderState)
         assert states_in_check(admin, "receipt_state") == set(ReceiptState)
+        assert states_in_check(admin, "approval_wait_state") == set(ApprovalState)
         assert states_in_check(admin, "decision_action") == set(Action)
 
 
@@ -65,6 +68,7 @@ def test_each_statement_moves_what_its_header_says_and_together_they_are_the_mov
         (reminders.Q, "reminder", REMINDER_MOVES),
         (receipts.Q, "receipt", RECEIPT_MOVES),
         (ledger.Q, "obligation", OBLIGATION_MOVES),
+        (approvals.Q, "approval", APPROVAL_MOVES),
     ],
 )
 def test_reminders_receipts_and_debts_move_as_their_lifecycle_says(

@@ -57,6 +57,7 @@ alert.acknowledge  yes  yes    no     no   no           no      yes      no
 policy.change    yes  no     no     no   no           no      no       no
 member.change    yes  no     no     no   no           no      no       no
 audit.read       yes  yes    no     no   no           no      yes      no
+panel.link       yes  no     no     no   no           no      yes      no
 view             yes  yes    yes    no   no           no      yes      yes
 """
 CELLS = [

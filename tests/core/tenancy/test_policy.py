@@ -22,8 +22,8 @@ from platform_core.errors import (
 )
 from platform_core.tenancy.members import Role, list_members
 from platform_core.tenancy.policy import (
-    ATTENDANCE_PURPOSES,
     PURPOSES,
+    SECTION_PURPOSES,
     Policy,
     current_policy,
     load_policy,
@@ -90,19 +90,40 @@ def test_a_policy_with_attendance_needs_its_words(file: Path) -> None:
         Policy.model_validate(content)
 
 
-def test_a_policy_without_attendance_needs_no_words_about_it(file: Path) -> None:
+@pytest.mark.parametrize("left_out", SECTION_PURPOSES)
+def test_a_policy_without_a_section_needs_no_words_about_it(file: Path, left_out: str) -> None:
     """Customers who take none, and policies stored before there was any, stay in force."""
     content = load_policy(file).model_dump(mode="json")
-    del content["attendance"]
+    del content[left_out]
     for section in ("texts", "templates"):
         content[section] = {
-            name: words for name, words in content[section].items() if name not in ATTENDANCE_PURPOSES
+            name: words for name, words in content[section].items() if name not in SECTION_PURPOSES[left_out]
         }
 
-    assert Policy.model_validate(content).attendance is None
+    assert getattr(Policy.model_validate(content), left_out) is None
 
 
 REFUSED = {
+    "bookings without words": (
+        '"pupil.welcome" = "¡Le damos',
+        '"claim.other" = "¡Le damos',
+        "texts: has 'claim.other', which nothing sends",
+    ),
+    "two names of one class": (
+        '"Clase de prueba Arte" = "Arte"',
+        '"clase de prueba  ROBÓTICA" = "Arte"',
+        "bookings.courses: names 'clase de prueba ROBÓTICA' twice",
+    ),
+    "a class that leads to no course": (
+        '"Clase de prueba Arte" = "Arte"',
+        '"Clase de prueba Arte" = " "',
+        "bookings.courses.Clase de prueba Arte: string should have at least 1 character",
+    ),
+    "no question for the pupil": (
+        'pupil_question = "Nombre del niño o niña"',
+        'pupil_question = ""',
+        "bookings.pupil_question: string should have at least 1 character",
+    ),
     "attendance without words": (
         '"attendance.apology" = "Disculpe',
         '"claim.other" = "Disculpe',

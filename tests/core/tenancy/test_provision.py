@@ -48,6 +48,24 @@ def test_a_customer_is_complete_in_under_a_second(databases: Databases, provisio
         assert audit.read_head(own).chain == str(made.tenant.id)
 
 
+def test_the_days_of_history_are_there_before_the_first_job_ends(
+    databases: Databases, provision_one: Provision
+) -> None:
+    """A runner that made one under a job that ended meanwhile would break that job's end."""
+    made = provision_one()
+
+    with psycopg.connect(made.dsn, autocommit=True) as own:
+        own.execute("SELECT * FROM jobs.enqueue('test', '{}', 'once', NULL, NULL, NULL)")
+        own.execute("SELECT * FROM jobs.cancel('once', NULL)")
+        made_later = own.execute("SELECT created, skipped FROM jobs.maintain()").fetchone()
+
+    with psycopg.connect(databases.cluster.dsn(made.tenant.database_name)) as admin:
+        ended = admin.execute("SELECT tableoid::regclass::text, outcome FROM jobs.done").fetchall()
+
+    assert made_later == (0, 0)
+    assert [(name.startswith("jobs.done_2"), outcome) for name, outcome in ended] == [(True, "cancelled")]
+
+
 def test_names_tell_a_stranger_nothing(provision_one: Provision, slug: str) -> None:
     """Neither the database nor the login has anything of the customer's name, nor of each other."""
     tenant = provision_one().tenant

@@ -193,6 +193,7 @@ STEPS: list[Callable[[], object]] = [
     lambda: steps.decide_claim(CUSTOMER, staff="ana", claim="C1"),
     lambda: steps.cancel_jobs(CUSTOMER, staff="ana", key="one"),
     lambda: steps.compute_attendance(CUSTOMER),
+    lambda: steps.refresh_dashboard(CUSTOMER),
 ]
 
 

@@ -13,7 +13,7 @@ from platform_connectors.ycloud.signature import check_secrets, verify
 from platform_core.connectors import Capability, Connector
 
 if TYPE_CHECKING:
-    from platform_core.connectors import MessagingClient
+    from platform_connectors.ycloud.client import YCloudClient
     from platform_core.messaging.contracts import InboundEvent
 
 __all__ = ["CONNECTOR"]
@@ -25,18 +25,33 @@ def _to_events(body: bytes) -> Sequence[InboundEvent]:
     return to_events(body)
 
 
-def _open_client(config: Mapping[str, object]) -> MessagingClient:
+def _open_client(config: Mapping[str, object]) -> YCloudClient:
     from platform_connectors.ycloud.client import open_client  # noqa: PLC0415 - so does httpx
 
     return open_client(config)
 
 
+def _config_schema() -> Mapping[str, object]:
+    from platform_connectors.ycloud.client import YCloudConfig  # noqa: PLC0415 - and pydantic again
+
+    return YCloudConfig.model_json_schema()
+
+
 CONNECTOR = Connector(
     name="ycloud",
     version="1.0",
-    capabilities=frozenset(Capability),
+    capabilities=frozenset(
+        {
+            Capability.RECEIVE_WEBHOOK,
+            Capability.SEND_TEXT,
+            Capability.SEND_TEMPLATE,
+            Capability.FETCH_MEDIA,
+            Capability.CHECK_HEALTH,
+        }
+    ),
     verify=verify,
     check_secrets=check_secrets,
     to_events=_to_events,
     open_client=_open_client,
+    config_schema=_config_schema,
 )

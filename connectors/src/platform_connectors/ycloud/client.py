@@ -10,44 +10,44 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import random
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from platform_connectors.exchange import (
+    MAX_ANSWER_BYTES,
+    Answer,
+    as_mutation,
+    as_read,
+    chunks,
+    code_text,
+    config_error,
+    exchange,
+    look,
+    open_http,
+    repeat_read,
+    require_base_url,
+    require_key,
+)
+from platform_connectors.signed import parse_strict_json
 from platform_connectors.ycloud import failures
 from platform_connectors.ycloud.media import checked_link, checked_type
-from platform_connectors.ycloud.signature import is_placeholder, parse_strict_json
-from platform_core.connectors import Accepted, Media
-from platform_core.errors import (
-    AmbiguousOutcome,
-    ConfigurationError,
-    ContractDrift,
-    PermanentRefusal,
-    SecretRejected,
-    TransientFailure,
-)
+from platform_core.connectors import Accepted, Health, HealthStatus, Media
+from platform_core.errors import AmbiguousOutcome, ContractDrift, PermanentRefusal
 from platform_core.messaging.contracts import OutgoingMessage, Party, TextMessage
 from platform_core.values import Clock, SystemClock
 
 BASE_URL = "https://api.ycloud.com/v2"
-READ_ATTEMPTS = 3
-READ_BACKOFF_S = 0.5
-MAX_ANSWER_BYTES = 256 * 1024
 DOWNLOAD_DEADLINE_S = 60.0
 
-_PROVIDER_HOST = "api.ycloud.com"
-_LOOPBACK_HOSTS = ("127.0.0.1", "::1")
-_MIN_KEY_CHARS = 16
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)
 _MAX_ID_CHARS = 255
-_NOT_WRITTEN = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_MAX_LISTED_ENDPOINTS = 100  # more than the twenty an account may have
+_WORKING = "active"
 
 
 class YCloudConfig(BaseModel):
@@ -64,13 +64,7 @@ class YCloudConfig(BaseModel):
     @field_validator("api_key")
     @classmethod
     def _usable_key(cls, key: SecretStr) -> SecretStr:
-        text = key.get_secret_value()
-        if not text.strip():
-            raise ValueError("is empty")
-        if is_placeholder(text):
-            raise ValueError("is a placeholder")
-        if len(text) < _MIN_KEY_CHARS or not text.isascii() or not text.isprintable() or " " in text:
-            raise ValueError("is not a key YCloud makes (too short, or with spaces or strange characters)")
+        require_key(key.get_secret_value(), "YCloud")
         return key
 
     @field_validator("sender_phone")
@@ -83,16 +77,7 @@ class YCloudConfig(BaseModel):
     @field_validator("base_url")
     @classmethod
     def _allowed(cls, base_url: str) -> str:
-        try:
-            url = httpx.URL(base_url)
-        except httpx.InvalidURL:
-            raise ValueError("is not a URL") from None
-        provider = url.scheme == "https" and url.host == _PROVIDER_HOST and url.port is None
-        stand_in = url.scheme == "http" and url.host in _LOOPBACK_HOSTS
-        plain = not url.userinfo and not url.query and not url.fragment
-        if not (provider or stand_in) or not plain or url.path.rstrip("/") not in ("", "/v2"):
-            raise ValueError(f"is neither {BASE_URL} nor a stand-in on this machine")
-        return str(url.copy_with(path="/v2"))
+        return require_base_url(base_url, BASE_URL)
 
 
 def open_client(
@@ -111,45 +96,17 @@ def open_client(
     try:
         settings = YCloudConfig.model_validate(dict(config))
     except ValidationError as error:
-        raise _config_error(error) from None
-    # httpx logs every URL, and an attachment's link opens the attachment for a while.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    timeout = httpx.Timeout(settings.answer_timeout_s, connect=settings.connect_timeout_s)
-    http = httpx.Client(
+        raise config_error("YCloud", ("api_key",), error) from None
+    http = open_http(
+        connect_timeout_s=settings.connect_timeout_s,
+        answer_timeout_s=settings.answer_timeout_s,
         transport=transport,
-        timeout=timeout,
-        follow_redirects=False,
-        trust_env=False,  # no proxy and no netrc of the machine may see the key
-        headers={"User-Agent": "platform-connectors", "Accept-Encoding": "identity"},
     )
     return YCloudClient(settings, http, clock=clock or SystemClock(), sleep=sleep, jitter=jitter)
 
 
-def _config_error(error: ValidationError) -> ConfigurationError:
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    field = str(first["loc"][0]) if first["loc"] else "configuration"
-    reason = first["msg"].removeprefix("Value error, ")
-    kind = SecretRejected if field == "api_key" else ConfigurationError
-    return kind(f"YCloud {field[:40]}: {reason}", next_step="Correct the customer's YCloud resource.")
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    status: int
-    headers: httpx.Headers
-    body: bytes
-
-    @property
-    def refusal(self) -> failures.Refusal:
-        return failures.parse_refusal(self.status, self.headers, self.body)
-
-
-class _UnusableAnswer(Exception):
-    """The answer is too slow, too large or encoded: it cannot be read as a whole."""
-
-
 class YCloudClient:
-    """An open connection to one account. Implements `platform_core.connectors.MessagingClient`."""
+    """An open connection to one account: a `MessagingClient` and a `CheckedClient`."""
 
     def __init__(
         self,
@@ -183,24 +140,14 @@ class YCloudClient:
         RateLimited and the refusals of `failures` when YCloud surely has not taken it.
         """
         content = _send_body(message, self._config.sender_phone, external_id)
-        try:
-            answer = self._exchange("POST", f"{self._base_url}/whatsapp/messages", content)
-        except _NOT_WRITTEN as error:
-            raise TransientFailure(
-                "YCloud could not be reached; nothing was sent", cause=type(error).__name__
-            ) from None
-        except (httpx.HTTPError, _UnusableAnswer) as error:
-            raise AmbiguousOutcome(
-                "YCloud did not answer the send; it may have been taken",
-                reason="no_answer",
-                cause=type(error).__name__,
-            ) from None
+        with as_mutation("YCloud", "the send"):
+            answer = self._exchange("POST", "/whatsapp/messages", content)
         if not httpx.codes.is_success(answer.status):
-            raise failures.send_error(answer.refusal, self._clock.now())
+            raise failures.send_error(_refusal(answer), self._clock.now())
         return self._accepted(answer, external_id)
 
-    def _accepted(self, answer: _Answer, external_id: str) -> Accepted:
-        request_id = failures.code_text(answer.headers.get("YCloud-Request-ID", ""))
+    def _accepted(self, answer: Answer, external_id: str) -> Accepted:
+        request_id = code_text(answer.headers.get("YCloud-Request-ID", ""))
         try:
             message = parse_strict_json(answer.body)
         except ValueError:
@@ -216,7 +163,7 @@ class YCloudClient:
                 answer_bytes=len(answer.body),
             )
         if status == "failed":
-            code = failures.code_text(fields.get("errorCode"))
+            code = code_text(fields.get("errorCode"))
             refusal = failures.Refusal(400, code=code, meta_code=code, request_id=request_id)
             raise failures.send_error(refusal, self._clock.now())
         return Accepted(
@@ -226,13 +173,15 @@ class YCloudClient:
             request_id=request_id,
         )
 
-    def _exchange(self, method: str, url: str, content: bytes) -> _Answer:
-        deadline = time.monotonic() + self._config.answer_timeout_s
-        with self._http.stream(
-            method, url, content=content, headers=self._headers({"Content-Type": "application/json"})
-        ) as response:
-            body = b"".join(_chunks(response, MAX_ANSWER_BYTES, deadline))
-            return _Answer(response.status_code, response.headers, body)
+    def _exchange(self, method: str, path: str, content: bytes | None = None) -> Answer:
+        return exchange(
+            self._http,
+            method,
+            f"{self._base_url}{path}",
+            headers=self._headers({"Content-Type": "application/json"} if content is not None else None),
+            content=content,
+            answer_timeout_s=self._config.answer_timeout_s,
+        )
 
     def _headers(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         # Per request, so that the key is in no object that outlives it or prints itself.
@@ -247,22 +196,20 @@ class YCloudClient:
         attachment, PermanentRefusal when the link is foreign, the file too large, gone, or not what it says.
         """
         url = checked_link(link, self._base_url)
-        for attempt in range(1, READ_ATTEMPTS):
-            try:
-                return self._download(url, max_bytes)
-            except TransientFailure:
-                self._sleep(READ_BACKOFF_S * 2**attempt * self._jitter())
-        return self._download(url, max_bytes)
+        return repeat_read(lambda: self._download(url, max_bytes), sleep=self._sleep, jitter=self._jitter)
 
     def _download(self, url: httpx.URL, max_bytes: int) -> Media:
         deadline = time.monotonic() + DOWNLOAD_DEADLINE_S
-        with _as_read_failures(), self._http.stream("GET", url, headers=self._headers()) as response:
+        with (
+            as_read("YCloud", "the download"),
+            self._http.stream("GET", url, headers=self._headers()) as response,
+        ):
             if response.status_code != httpx.codes.OK:
                 raise self._refused(response, deadline)
             if _declared_bytes(response) > max_bytes:
                 raise _too_large(max_bytes)
             parts, digest, size = [], hashlib.sha256(), 0
-            for part in _chunks(response, None, deadline):
+            for part in chunks(response, None, deadline):
                 size += len(part)
                 if size > max_bytes:
                     raise _too_large(max_bytes)
@@ -276,28 +223,53 @@ class YCloudClient:
         status = response.status_code
         if not httpx.codes.is_error(status):
             return ContractDrift(f"YCloud answered the download with {status}; nothing was followed")
-        answer = _Answer(status, response.headers, b"".join(_chunks(response, MAX_ANSWER_BYTES, deadline)))
-        return failures.read_error(answer.refusal, self._clock.now())
+        answer = Answer(status, response.headers, b"".join(chunks(response, MAX_ANSWER_BYTES, deadline)))
+        return failures.read_error(_refusal(answer), self._clock.now())
+
+    # --- Looking ----------------------------------------------------------------------------------------
+
+    def check(self) -> Health:
+        """Balance and webhook endpoints. Changes nothing; two requests of the management limit."""
+        return look(self._look, self._clock)
+
+    def _look(self) -> tuple[HealthStatus, Sequence[str]]:
+        amount = self._read("/balance").get("amount")
+        if not isinstance(amount, (int, float)) or isinstance(amount, bool):
+            raise ContractDrift("YCloud's balance has no amount")
+        listed = self._read(f"/webhookEndpoints?page=1&limit={_MAX_LISTED_ENDPOINTS}").get("items")
+        if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+            raise ContractDrift("YCloud's list of webhook endpoints is no list")
+        working = sum(one.get("status") == _WORKING for one in listed)
+        idle = len(listed) - working
+        troubles = [
+            (amount <= 0, "there is no balance: nothing is sent until it is topped up"),
+            (not listed, "there is no webhook endpoint: no message and no report arrives"),
+            (idle > 0, f"{idle} of {len(listed)} webhook endpoints get nothing"),
+        ]
+        found = [words for is_trouble, words in troubles if is_trouble]
+        if found:
+            return HealthStatus.DEGRADED, found
+        return HealthStatus.OK, (f"{working} webhook endpoints work",)
+
+    def _read(self, path: str) -> Mapping[str, object]:
+        def once() -> Mapping[str, object]:
+            with as_read("YCloud", "the look at the account"):
+                answer = self._exchange("GET", path)
+            if answer.status != httpx.codes.OK:
+                raise failures.read_error(_refusal(answer), self._clock.now(), "the look at the account")
+            try:
+                found = parse_strict_json(answer.body)
+            except ValueError:
+                found = None
+            if not isinstance(found, dict):
+                raise ContractDrift("YCloud answered the look at the account with something else")
+            return found
+
+        return repeat_read(once, sleep=self._sleep, jitter=self._jitter)
 
 
-@contextmanager
-def _as_read_failures() -> Iterator[None]:
-    try:
-        yield
-    except (httpx.HTTPError, _UnusableAnswer) as error:
-        raise TransientFailure("YCloud did not answer the download", cause=type(error).__name__) from None
-
-
-def _chunks(response: httpx.Response, max_bytes: int | None, deadline: float) -> Iterator[bytes]:
-    # We ask for no encoding, so an encoded answer is refused: it could unfold without end.
-    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise _UnusableAnswer
-    size = 0
-    for part in response.iter_bytes():
-        size += len(part)
-        if (max_bytes is not None and size > max_bytes) or time.monotonic() > deadline:
-            raise _UnusableAnswer
-        yield part
+def _refusal(answer: Answer) -> failures.Refusal:
+    return failures.parse_refusal(answer.status, answer.headers, answer.body)
 
 
 def _declared_bytes(response: httpx.Response) -> int:

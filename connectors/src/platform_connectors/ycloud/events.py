@@ -12,10 +12,21 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from platform_connectors.ycloud.signature import parse_strict_json
+from platform_connectors.wire import (
+    LOOK,
+    Instant,
+    OptionalInstant,
+    OptionalText,
+    Text,
+    Wire,
+    read_event,
+    read_wire,
+    storable,
+    to_optional_text,
+)
 from platform_core.errors import ContractDrift
 from platform_core.messaging.contracts import (
     Attachment,
@@ -35,12 +46,6 @@ _MAX_ERROR_CHARS = 500
 _FIRST_MILLISECOND_STAMP = 10**11  # as seconds this is the year 5138; as milliseconds March 1973
 
 _PHONE = re.compile(r"\+?([1-9][0-9]{6,14})", re.ASCII)
-_RFC3339 = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})",
-    re.ASCII,
-)
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-
 # Authentic, and not for us to act on. Any type that is in neither table is new: it is kept the same way.
 _IGNORED = {
     "whatsapp.smb.message.echoes": "an echo of what our own staff sent",
@@ -55,42 +60,21 @@ def to_events(body: bytes) -> Sequence[InboundEvent]:
     Texts lose what PostgreSQL cannot store: NUL and lone surrogates become U+FFFD.
     Raises: ContractDrift naming the field, never its value.
     """
-    try:
-        event = parse_strict_json(body)
-    except ValueError:
-        raise ContractDrift("The YCloud event is not strict JSON", next_step=_LOOK) from None
-    kind = event.get("type") if isinstance(event, dict) else None
-    if not isinstance(event, dict) or not isinstance(kind, str) or not kind:
-        raise ContractDrift("The YCloud event names no type", next_step=_LOOK)
+    kind, event = read_event("YCloud", body, "type")
     reader = _READERS.get(kind)
     if reader is None:
         reason = _IGNORED.get(kind, "nothing here acts on this type")
-        return [Ignored(type=_storable(kind), reason=reason)]
+        return [Ignored(type=storable(kind), reason=reason)]
     return [reader(_read(_Envelope, event, kind), event)]
-
-
-_LOOK = "Look at the stored body; the provider changed its contract or the event is damaged."
 
 
 # --- Scalars --------------------------------------------------------------------------------------------
 
 
-def _storable(text: str) -> str:
-    return _UNSTORABLE.sub("\ufffd", text)
-
-
-def _text(value: object) -> object:
-    return _storable(value) if isinstance(value, str) else value
-
-
-def _optional_text(value: object) -> object:
-    return "" if value is None else _text(value)
-
-
 def _code(value: object) -> object:
     # Documented as a string; a number means the same.
     is_number = isinstance(value, int) and not isinstance(value, bool)
-    return str(value) if is_number else _optional_text(value)
+    return str(value) if is_number else to_optional_text(value)
 
 
 def _phone(value: object) -> object:
@@ -100,21 +84,6 @@ def _phone(value: object) -> object:
     if found is None:
         raise ValueError("not an E.164 number")
     return f"+{found[1]}"
-
-
-def _instant(value: object) -> object:
-    """RFC 3339 with its offset, nothing else: pydantic alone would take dates, numbers and local times."""
-    if value is None:
-        return None
-    found = _RFC3339.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
-        raise ValueError("not an RFC 3339 time")
-    day, time, fraction, offset = found.groups()
-    try:
-        text = f"{day}T{time}{(fraction or '')[:7]}{'+00:00' if offset in 'Zz' else offset}"
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError("not an instant") from error
 
 
 def _unix_instant(value: object) -> object:
@@ -129,110 +98,106 @@ def _unix_instant(value: object) -> object:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-_Text = Annotated[str, BeforeValidator(_text)]
-_OptionalText = Annotated[str, BeforeValidator(_optional_text)]
 _Code = Annotated[str, BeforeValidator(_code)]
 _Phone = Annotated[str, BeforeValidator(_phone)]
-_Instant = Annotated[datetime, BeforeValidator(_instant)]
-_OptionalInstant = Annotated[datetime | None, BeforeValidator(_instant)]
 _OptionalUnixInstant = Annotated[datetime | None, BeforeValidator(_unix_instant)]
 
 
 # --- Wire models: the fields we read, as the provider's OpenAPI v1.16.2 spells them -----------------------
 
 
-class _Wire(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel)
+class _Wire(Wire):
+    model_config = ConfigDict(alias_generator=to_camel)
 
 
 class _Envelope(_Wire):
-    id: _Text = Field(min_length=1)
-    type: _Text
-    create_time: _Instant
+    id: Text = Field(min_length=1)
+    type: Text
+    create_time: Instant
 
 
 class _Profile(_Wire):
-    name: _OptionalText = ""
+    name: OptionalText = ""
 
 
 class _Context(_Wire):
-    id: _OptionalText = ""
+    id: OptionalText = ""
 
 
 class _Inbound(_Wire):
-    id: _Text = Field(min_length=1)
-    wamid: _OptionalText = ""
-    sender: _OptionalText = Field(default="", alias="from")
-    from_user_id: _OptionalText = ""
+    id: Text = Field(min_length=1)
+    wamid: OptionalText = ""
+    sender: OptionalText = Field(default="", alias="from")
+    from_user_id: OptionalText = ""
     customer_profile: _Profile | None = None
-    to: _OptionalText = ""
-    send_time: _OptionalInstant = None
-    type: _Text = Field(min_length=1)
+    to: OptionalText = ""
+    send_time: OptionalInstant = None
+    type: Text = Field(min_length=1)
     context: _Context | None = None
-    group_id: _OptionalText = ""
+    group_id: OptionalText = ""
 
 
 class _TextContent(_Wire):
-    body: _Text
+    body: Text
 
 
 class _Media(_Wire):
-    link: _Text = Field(min_length=1)
-    mime_type: _OptionalText = Field(default="", alias="mime_type")
-    filename: _OptionalText = ""
-    caption: _OptionalText = ""
-    sha256: _OptionalText = ""
+    link: Text = Field(min_length=1)
+    mime_type: OptionalText = Field(default="", alias="mime_type")
+    filename: OptionalText = ""
+    caption: OptionalText = ""
+    sha256: OptionalText = ""
 
 
 class _Button(_Wire):
-    payload: _OptionalText = ""
-    text: _OptionalText = ""
+    payload: OptionalText = ""
+    text: OptionalText = ""
 
 
 class _Reply(_Wire):
-    id: _OptionalText = ""
-    title: _OptionalText = ""
-    body: _OptionalText = ""
+    id: OptionalText = ""
+    title: OptionalText = ""
+    body: OptionalText = ""
 
 
 class _Interactive(_Wire):
-    type: _OptionalText = ""
+    type: OptionalText = ""
     button_reply: _Reply | None = Field(default=None, alias="button_reply")
     list_reply: _Reply | None = Field(default=None, alias="list_reply")
     nfm_reply: _Reply | None = Field(default=None, alias="nfm_reply")
 
 
 class _Reaction(_Wire):
-    message_id: _OptionalText = Field(default="", alias="message_id")
-    emoji: _OptionalText = ""
+    message_id: OptionalText = Field(default="", alias="message_id")
+    emoji: OptionalText = ""
 
 
 class _System(_Wire):
-    type: _OptionalText = ""
+    type: OptionalText = ""
 
 
 class _Report(_Wire):
-    id: _Text = Field(min_length=1)
-    wamid: _OptionalText = ""
-    external_id: _OptionalText = ""
-    status: _Text
+    id: Text = Field(min_length=1)
+    wamid: OptionalText = ""
+    external_id: OptionalText = ""
+    status: Text
     error_code: _Code = ""
-    error_message: _OptionalText = ""
-    update_time: _OptionalInstant = None
-    send_time: _OptionalInstant = None
-    deliver_time: _OptionalInstant = None
-    read_time: _OptionalInstant = None
+    error_message: OptionalText = ""
+    update_time: OptionalInstant = None
+    send_time: OptionalInstant = None
+    deliver_time: OptionalInstant = None
+    read_time: OptionalInstant = None
 
 
 class _Unsubscribe(_Wire):
     phone_number: _Phone
-    update_time: _OptionalInstant = None
+    update_time: OptionalInstant = None
 
 
 class _Preference(_Wire):
     contact_phone_number: _Phone
-    category: _OptionalText = ""
-    value: _Text
+    category: OptionalText = ""
+    value: Text
     timestamp: _OptionalUnixInstant = None
 
 
@@ -240,18 +205,7 @@ _Model = TypeVar("_Model", bound=_Wire)
 
 
 def _read(model: type[_Model], source: object, path: str) -> _Model:
-    """Validate against a wire model.
-
-    Raises: ContractDrift naming `path` and the fields, never their values.
-    """
-    try:
-        return model.model_validate(source)
-    except ValidationError as error:
-        fields = sorted({".".join(str(part) for part in found["loc"]) for found in error.errors()})
-        named = ", ".join(field for field in fields if field) or "the object itself"
-        raise ContractDrift(
-            f"YCloud's {path} is not as documented: {named}", next_step=_LOOK, path=path
-        ) from None
+    return read_wire("YCloud", model, source, path)
 
 
 # --- Messages -------------------------------------------------------------------------------------------
@@ -289,7 +243,7 @@ def _sender(message: _Inbound) -> Party:
     if found is None and not message.from_user_id:
         # Since 2026 people may hide the number; then the business-scoped id is there instead.
         raise ContractDrift(
-            "YCloud's whatsappInboundMessage has neither a usable from nor fromUserId", next_step=_LOOK
+            "YCloud's whatsappInboundMessage has neither a usable from nor fromUserId", next_step=LOOK
         )
     return Party(phone=f"+{found[1]}" if found else None, user_id=message.from_user_id or None, name=name)
 
@@ -344,9 +298,7 @@ def _interactive_content(content: object, path: str) -> dict[str, object]:
         return {"type": "other"}  # call permissions, and whatever comes next
     reply = replies[interactive.type]
     if reply is None:
-        raise ContractDrift(
-            f"YCloud's {path} names {interactive.type} and does not carry it", next_step=_LOOK
-        )
+        raise ContractDrift(f"YCloud's {path} names {interactive.type} and does not carry it", next_step=LOOK)
     return {"type": "interactive", "text": reply.title or reply.body, "button_payload": reply.id}
 
 
@@ -397,7 +349,7 @@ def _meta_error(error: object) -> tuple[str, str]:
         return "", ""
     code, message, extra = _code(error.get("code")), error.get("message"), error.get("error_data")
     details = extra.get("details") if isinstance(extra, dict) else extra
-    words = [_storable(part) for part in (message, details) if isinstance(part, str) and part]
+    words = [storable(part) for part in (message, details) if isinstance(part, str) and part]
     return code if isinstance(code, str) else "", ": ".join(words)
 
 

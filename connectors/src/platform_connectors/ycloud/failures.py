@@ -8,13 +8,12 @@ Sources: README.md, sections Errors and Sources.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 
-from platform_connectors.ycloud.signature import parse_strict_json
+from platform_connectors.exchange import code_text, retry_after_s
+from platform_connectors.signed import parse_strict_json
 from platform_core.errors import (
     AmbiguousOutcome,
     AuthRejected,
@@ -28,9 +27,6 @@ from platform_core.errors import (
     RecipientRefused,
     TransientFailure,
 )
-
-MAX_RETRY_AFTER_S = 3600.0
-"""YCloud's longest published window is an hour; a longer wait is a mistake somewhere."""
 
 DEFAULT_RETRY_AFTER_S = 6.0
 """WhatsApp's pace for one pair of numbers is about a message in 6 s: the slowest limit that a send meets."""
@@ -116,9 +112,6 @@ _NEXT_STEPS: dict[type[ConnectorError], str] = {
     NeedsReconciliation: "Look for the message by its external id before sending anything again.",
 }
 _BLAMING_THE_REQUEST = range(400, 500)
-_NOT_OF_A_CODE = re.compile(r"[^A-Za-z0-9_.:-]")
-_MAX_CODE_CHARS = 128
-_SECONDS = re.compile(r"[0-9]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,25 +166,25 @@ def classify(refusal: Refusal) -> type[ConnectorError]:
 
 def send_error(refusal: Refusal, now: datetime) -> ConnectorError:
     """The error of a send that was answered with a refusal."""
-    return _error(classify(refusal), refusal, now, "send")
+    return _error(classify(refusal), refusal, now, "the send")
 
 
-def read_error(refusal: Refusal, now: datetime) -> ConnectorError:
+def read_error(refusal: Refusal, now: datetime, deed: str = "the download") -> ConnectorError:
     """The error of a read. Reads change nothing, so none is ambiguous, and what is gone is gone for good."""
     kind = classify(refusal)
     if kind is AmbiguousOutcome:
         kind = TransientFailure
     elif kind is NeedsReconciliation:
         kind = PermanentRefusal
-    return _error(kind, refusal, now, "download")
+    return _error(kind, refusal, now, deed)
 
 
 def _error(kind: type[ConnectorError], refusal: Refusal, now: datetime, deed: str) -> ConnectorError:
-    message = f"YCloud answered {refusal.status} {refusal.provider_code or 'without a code'} to the {deed}"
+    message = f"YCloud answered {refusal.status} {refusal.provider_code or 'without a code'} to {deed}"
     if kind is RateLimited:
         return RateLimited(
             message,
-            retry_after_s=retry_after_s(refusal.retry_after, now),
+            retry_after_s=retry_after_s(refusal.retry_after, now, default_s=DEFAULT_RETRY_AFTER_S),
             provider_code=refusal.provider_code,
             request_id=refusal.request_id,
             status=refusal.status,
@@ -205,24 +198,3 @@ def _error(kind: type[ConnectorError], refusal: Refusal, now: datetime, deed: st
         ycloud_code=refusal.code,
         meta_code=refusal.meta_code,
     )
-
-
-def retry_after_s(value: str, now: datetime) -> float:
-    """How long the provider asks to wait: seconds or an HTTP date, never negative, never beyond an hour.
-
-    What is not one of the two forms is the default, not zero: the provider did ask to wait.
-    """
-    if _SECONDS.fullmatch(value):
-        return min(float(value), MAX_RETRY_AFTER_S)
-    try:
-        until = parsedate_to_datetime(value)
-    except (ValueError, TypeError, OverflowError):
-        return DEFAULT_RETRY_AFTER_S
-    wait = until.replace(tzinfo=until.tzinfo or UTC) - now
-    return min(max(0.0, wait.total_seconds()), MAX_RETRY_AFTER_S)
-
-
-def code_text(value: object) -> str:
-    """A code or id as it may stand in messages and logs: short, and only what codes are made of."""
-    text = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
-    return _NOT_OF_A_CODE.sub("?", text[:_MAX_CODE_CHARS])

@@ -2,193 +2,36 @@
 
 The signed input is the decimal timestamp, one dot and the exact body bytes, without a trailing dot (one of
 the provider's help pages prints one; README.md has the sources). The key is the endpoint's whole secret text,
-`whsec_` included. This module is on the path of every webhook: beside our contract it imports the standard
-library only.
+`whsec_` included.
 """
 
 from __future__ import annotations
 
-import hmac
-import json
-import re
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import NoReturn, TypeGuard
+from platform_connectors.signed import MAX_BODY_BYTES, Scheme, identify_by_id, is_plain, timestamped
 
-from platform_core.connectors import DEFAULT_TOLERANCE, Authentic, Rejected, Rejection, Verdict
-from platform_core.errors import SecretRejected
+__all__ = ["MAX_BODY_BYTES", "SIGNATURE_HEADER", "check_secrets", "verify"]
 
 SIGNATURE_HEADER = "YCloud-Signature"
-MAX_BODY_BYTES = 1024 * 1024
-"""YCloud's events are a few kilobytes. A larger body is refused before a single byte is hashed."""
 
 _SECRET_PREFIX = "whsec_"  # noqa: S105 - what every secret starts with, not one of them
 _MIN_SECRET_CHARS = 16
-_MAX_ID_CHARS = 255  # the provider's versioning policy; its schema says 128
-
-# The one accepted form. `int()` would take full-width digits and underscores, `bytes.fromhex` spaces.
-_HEADER = re.compile(r"t=([1-9][0-9]{9,11}),s=([0-9a-f]{64})", re.ASCII)
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_PLACEHOLDER = re.compile(
-    r"change.?me|place.?holder|replace.?me|your[_ -]|insert[_ -]|example|xxxxxx|[<>{}$]|\.\.\.", re.IGNORECASE
-)
-_LATEST = datetime.max.replace(tzinfo=UTC)
 
 
-def verify(
-    headers: Sequence[tuple[str, str]],
-    body: bytes,
-    *,
-    secrets: Sequence[str],
-    now: datetime,
-    tolerance: timedelta = DEFAULT_TOLERANCE,
-) -> Verdict:
-    """Judge one delivery. Pure, and total: any input of any type gets a verdict.
-
-    A secret that `check_secrets` would refuse verifies nothing, whatever the delivery says. A timestamp
-    exactly `tolerance` away is fresh. An authentic body without a usable id has `event_id` "".
-    """
-    if not _is_bytes(body):
-        return Rejected(Rejection.SIGNATURE_MISMATCH)
-    if len(body) > MAX_BODY_BYTES:
-        return Rejected(Rejection.BODY_TOO_LARGE)
-    values = list(_values_of(headers, SIGNATURE_HEADER.lower()))
-    if not values:
-        return Rejected(Rejection.HEADER_MISSING)
-    found = _HEADER.fullmatch(values[0]) if len(values) == 1 and isinstance(values[0], str) else None
-    if found is None:
-        return Rejected(Rejection.HEADER_MALFORMED)
-    timestamp, signature = found.groups()
-    if not _is_signed(f"{timestamp}.".encode("ascii") + body, bytes.fromhex(signature), secrets):
-        return Rejected(Rejection.SIGNATURE_MISMATCH)
-    signed_at = _instant(int(timestamp))
-    event_id, event_type = _identity(body)
-    return Authentic(event_id, event_type, signed_at, stale=_is_stale(signed_at, now, tolerance))
-
-
-def check_secrets(secrets: Sequence[str]) -> None:
-    """Refuse a configuration that could verify nothing, or anything.
-
-    Raises: SecretRejected naming the position of the secret and the reason, never the secret.
-    """
-    if not _is_list(secrets) or not secrets:
-        raise SecretRejected(
-            "No YCloud webhook secret is configured",
-            next_step="Set the endpoint's secret (whsec_...) from the YCloud console, as a list.",
-        )
-    for position, secret in enumerate(secrets, start=1):
-        reason = _unusable(secret)
-        if reason:
-            raise SecretRejected(
-                f"YCloud webhook secret {position} of {len(secrets)} {reason}",
-                next_step="Copy the endpoint's secret (whsec_...) from the YCloud console.",
-            )
-
-
-def parse_strict_json(raw: bytes) -> object:
-    """Read UTF-8 JSON that means one thing only.
-
-    Refuses what `json.loads` lets through: a byte order mark, UTF-16, a key given twice, NaN, Infinity,
-    and what makes it raise something else: nesting too deep, an integer of thousands of digits.
-    Raises: ValueError, without quoting the text.
-    """
-    try:
-        return _STRICT.decode(raw.decode("utf-8"))
-    except (ValueError, RecursionError):
-        raise ValueError("not strict JSON") from None
-
-
-def is_placeholder(secret: str) -> bool:
-    """Whether it is a text somebody was meant to replace."""
-    return _PLACEHOLDER.search(secret) is not None
-
-
-def _values_of(headers: object, name: str) -> Iterator[object]:
-    for header in headers if _is_list(headers) else ():
-        match header:
-            case [str() as found, value] if found.lower() == name:
-                yield value
-
-
-def _is_bytes(value: object) -> bool:
-    return isinstance(value, bytes)
-
-
-def _is_list(value: object) -> TypeGuard[Sequence[object]]:
-    # A bare string is a sequence of one-letter secrets to Python; here it is a mistake.
-    return isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray))
-
-
-def _is_signed(message: bytes, signature: bytes, secrets: object) -> bool:
-    # No early exit: how long it takes does not tell which secret matched.
-    matched = False
-    for secret in secrets if _is_list(secrets) else ():
-        if isinstance(secret, str) and not _unusable(secret):
-            matched |= hmac.compare_digest(hmac.digest(secret.encode("utf-8"), message, "sha256"), signature)
-    return matched
-
-
-def _unusable(secret: object) -> str:
-    """Why the secret must not verify anything; empty when it may."""
-    if not isinstance(secret, str):
-        return "is not text"
-    if not secret.strip():
-        return "is empty"
+def _unusable(secret: str) -> str:
     if not secret.startswith(_SECRET_PREFIX):
         return f"does not start with {_SECRET_PREFIX}"
-    if len(secret) < _MIN_SECRET_CHARS or not secret.isascii() or not secret.isprintable() or " " in secret:
+    if not is_plain(secret, min_chars=_MIN_SECRET_CHARS):
         return "is not a secret YCloud makes (too short, or with spaces or strange characters)"
-    return "is a placeholder" if is_placeholder(secret) else ""
+    return ""
 
 
-def _instant(timestamp: int) -> datetime:
-    try:
-        return datetime.fromtimestamp(timestamp, UTC)
-    except (ValueError, OverflowError, OSError):
-        return _LATEST  # twelve digits reach past the year 9999
-
-
-def _is_stale(signed_at: datetime, now: object, tolerance: object) -> bool:
-    # A clock that is not aware, or no tolerance at all, cannot prove freshness.
-    if not isinstance(now, datetime) or now.utcoffset() is None or not isinstance(tolerance, timedelta):
-        return True
-    return abs(now - signed_at) > tolerance
-
-
-def _identity(body: bytes) -> tuple[str, str]:
-    try:
-        event = parse_strict_json(body)
-    except ValueError:
-        return "", ""
-    if not isinstance(event, dict):
-        return "", ""
-    return _opaque(event.get("id")), _opaque(event.get("type"))
-
-
-def _opaque(value: object) -> str:
-    if not isinstance(value, str) or len(value) > _MAX_ID_CHARS or _UNPRINTABLE.search(value):
-        return ""
-    return value if value.strip() else ""
-
-
-def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key is given twice")
-    return found
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if number in (float("inf"), float("-inf")):
-        raise ValueError("a number is too large")
-    return number
-
-
-_STRICT = json.JSONDecoder(
-    object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite
-)  # made once: it costs as much as reading a small event
+_SCHEME = Scheme(
+    sender="YCloud",
+    header=SIGNATURE_HEADER,
+    form=timestamped("s"),
+    unusable=_unusable,
+    identify=identify_by_id,
+    next_step="Copy the endpoint's secret (whsec_...) from the YCloud console, as a list.",
+)
+verify = _SCHEME.verify
+check_secrets = _SCHEME.check_secrets

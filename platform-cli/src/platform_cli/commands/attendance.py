@@ -191,6 +191,24 @@ def checkin(
     render.good(f"{student} is {'entered' if recorded.recorded else 'already_entered'} in {session}.")
 
 
+@app.command("excuse")
+def excuse(
+    session: SessionName,
+    as_: As,
+    student: StudentName,
+    reason: Annotated[str, typer.Option(help="What the family says, for your colleagues.")],
+    customer: Customer = None,
+) -> None:
+    """Excuse a student from a class. One that was computed already is computed again by its schedule.
+
+    Example: wmctl attendance excuse L4 --as bruno --student 118 --reason "enferma, avisó la madre"
+    """
+    with open_site() as site, site.app(customer) as platform, platform.tx() as tx:
+        number, now = parse_session_id(session), platform.clock.now()
+        new = sessions.add_excuse(tx, number, student, actor=member(as_), reason=reason, now=now)
+    render.good(f"{student} is {'excused' if new else 'already_excused'} from {session}.")
+
+
 def _newest(found: results.SessionDetail) -> int:
     return found.summary.version or 1  # of a class without a result the verb says that there is none
 

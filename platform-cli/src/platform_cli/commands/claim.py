@@ -12,7 +12,7 @@ from platform_cli.options import As, AsJson, Customer, Limit, noun
 from platform_cli.site import member, open_site
 from platform_core.messaging import contacts
 from platform_core.messaging.contracts import Party
-from platform_core.payments import claims, views
+from platform_core.payments import claims, previews, views
 from platform_core.payments.contracts import (
     ClaimOpening,
     DecisionResult,
@@ -129,6 +129,18 @@ def _show_summary(one: views.ClaimSummary) -> None:
         "duplicate of": one.duplicate_of and claim_ref(one.duplicate_of),
     }
     render.record(f"{claim_ref(one.id)} is {one.state}", facts)
+
+
+@app.command("preview")
+def preview(claim: ClaimName, customer: Customer = None) -> None:
+    """Draw the pictures of a claim's receipts anew; the job runner does it at its next start.
+
+    Example: wmctl claim preview C12
+    """
+    with open_site() as site, site.app(customer) as platform, platform.tx() as tx:
+        asked = previews.request_again(tx, parse_claim_id(claim))
+    receipts = ", ".join(f"M{one.message_id} by J{one.job_id}" for one in asked)
+    render.good(f"{claim.upper()} is drawn anew: {receipts}.")
 
 
 @app.command("open")

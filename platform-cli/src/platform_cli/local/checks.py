@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 
+from platform_cli.local import classes
 from platform_cli.local.stage import Stage
 from platform_core import audit
 from platform_core.audit.chain import Verified
@@ -46,6 +47,7 @@ class Ending:
     claims: Mapping[str, str]
     obligations: Mapping[str, tuple[str, str]]
     pictures: int
+    classes: Mapping[str, tuple[str, str]]
 
 
 def check_customer(stage: Stage, ending: Ending) -> list[Check]:
@@ -69,6 +71,7 @@ def check_customer(stage: Stage, ending: Ending) -> list[Check]:
             Check("sent by nobody else", len(outbox), len(stage.ycloud.account.messages)),
             Check("claims", dict(ending.claims), claims),
             Check("debts and reminders", dict(ending.obligations), debts),
+            Check("classes and who was there", dict(ending.classes), classes.told_of(tx)),
             Check("pictures, each kept once", ending.pictures, _row(tx, "media_count")[0]),
             Check("books balance", [], ledger.find_differences(tx)),
             Check("jobs left over or dead", (0, 0, 0), (health.due, health.running, health.dead)),

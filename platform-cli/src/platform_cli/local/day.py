@@ -19,7 +19,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from platform_cli.local import checks
+from platform_cli.local import checks, classes
 from platform_cli.local.stage import Stage
 from platform_cli.local.windmill.results import JobResult
 from platform_cli.local.ycloud.payloads import Contact
@@ -336,9 +336,8 @@ def provider_reports(day: Day) -> None:
     day.tell.waiting(f"the dead runner's lease ends after {SHORT_LEASE_S} s")
     time.sleep(SHORT_LEASE_S + 0.2)
     day.work("goes on where the dead one stopped")
-    states = [
-        m for purpose in ("claim.approved", "claim.rejected", "reminder") for m in day.message_states(purpose)
-    ]
+    purposes = ("claim.approved", "claim.rejected", "reminder", "attendance.absent", "attendance.apology")
+    states = [m for purpose in purposes for m in day.message_states(purpose)]
     day.expect(
         that=set(states) == {OutboxState.READ}, what="every message is read, the ambiguous one included"
     )
@@ -378,17 +377,26 @@ SCENES: Sequence[Callable[[Day], None]] = (
     receipts_become_claims,
     reminders_come_due,
     staff_decide,
+    classes.a_class_ends,
     provider_reports,
 )
 
 ENDING = checks.Ending(
-    # 2 texts of the morning and Vicente's question, 3 receipts, 200 reports; 1 stale one waits for a person
-    events={"handled": 5 + BURST, "held": 1},
+    # 2 texts of the morning and Vicente's question, 3 receipts, a reader's batch, 200 reports; 1 stale
+    # one waits for a person
+    events={"handled": 6 + BURST, "held": 1},
     conflicts=1,
-    refusals=1,
+    refusals=2,
     messages=5,
     deliveries=BURST,
-    outbox={"claim.received": 3, "claim.approved": 2, "claim.rejected": 1, "reminder": 1},
+    outbox={
+        "claim.received": 3,
+        "claim.approved": 2,
+        "claim.rejected": 1,
+        "reminder": 1,
+        "attendance.absent": 1,
+        "attendance.apology": 1,
+    },
     claims={"Sofía": "approved", "Mateo": "rejected", "Isidora": "approved"},
     obligations={
         "Sofía": ("paid", "cancelled cancelled cancelled"),
@@ -397,6 +405,7 @@ ENDING = checks.Ending(
         "Vicente": ("open", "queued scheduled scheduled"),
     },
     pictures=3,
+    classes=classes.ENDING,
 )
 
 

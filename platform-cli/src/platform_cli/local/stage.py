@@ -9,11 +9,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict
 
+from platform_cli.local.reader import Reader
 from platform_cli.local.windmill.processes import Mode
 from platform_cli.local.windmill.results import JobResult
 from platform_cli.local.windmill.runtime import JobStarted, Runtime, Trigger
@@ -44,11 +45,17 @@ class Stage:
     policy: Policy
     runtime: Runtime
     ycloud: YCloudStandIn
+    reader_url: str
+    reader_secret: str = field(repr=False)
     started: list[JobStarted]
 
     def app(self) -> App:
         """The customer's platform in this process, for looking and for office work; it cannot send."""
         return open_app(self.customer, self.dsn)
+
+    def reader(self, name: str) -> Reader:
+        """A reader at a door of this customer, with nothing seen yet."""
+        return Reader(name, self.reader_url, self.reader_secret)
 
     def run(self, script: str, **arguments: object) -> JobResult:
         """Run one of the customer's scripts in its own process, as an operations engineer would."""
@@ -89,8 +96,9 @@ def set_stage(  # noqa: PLR0913 - each one is a choice of the caller, and most a
             on_start(job)
 
     hooks = {name: f"whsec_{secrets.token_hex(16)}" for name in ("inbound", "status")}
+    reader_secret = f"rdr_{secrets.token_hex(16)}"
     if door_folder is not None:
-        _tell_door(door_folder, customer, dsn, hooks)
+        _tell_door(door_folder, customer, dsn, {"ycloud": hooks, "reader": {"feed": reader_secret}})
     with YCloudStandIn(sender_phone=policy.messaging.sender_phone) as ycloud:
         for template in policy.templates.values():
             ycloud.add_template(template.name, template.language)
@@ -98,6 +106,7 @@ def set_stage(  # noqa: PLR0913 - each one is a choice of the caller, and most a
             f"f/{customer}/database": database_resource(dsn),
             f"f/{customer}/ycloud": {**ycloud.client_config(), "answer_timeout_s": ANSWER_TIMEOUT_S},
             f"f/{customer}/ycloud_webhooks": {name: [secret] for name, secret in hooks.items()},
+            f"f/{customer}/reader_webhooks": {"feed": [reader_secret]},
         }
         with (
             Runtime(customers, resources, mode=mode, on_start=note_start) as runtime,
@@ -107,14 +116,16 @@ def set_stage(  # noqa: PLR0913 - each one is a choice of the caller, and most a
                 ycloud.add_endpoint(
                     f"{url}/api/r/{customer}/ycloud/{name}", events=events, secret=hooks[name]
                 )
-            yield Stage(customer, dsn, policy, runtime, ycloud, started)
+            reader_url = f"{url}/api/r/{customer}/reader/feed"
+            yield Stage(customer, dsn, policy, runtime, ycloud, reader_url, reader_secret, started)
 
 
-def _tell_door(folder: Path, customer: str, dsn: str, hooks: Mapping[str, str]) -> None:
+def _tell_door(folder: Path, customer: str, dsn: str, hooks: Mapping[str, Mapping[str, str]]) -> None:
     facts = database_resource(dsn)
     database = DatabaseFile.model_validate({name: facts[name] for name in ("host", "port", "dbname")})
-    for name, secret in hooks.items():
-        set_endpoint(folder, customer, database, source="ycloud", endpoint=name, secrets=[secret])
+    for source, endpoints in hooks.items():
+        for name, secret in endpoints.items():
+            set_endpoint(folder, customer, database, source=source, endpoint=name, secrets=[secret])
 
 
 def database_resource(dsn: str) -> dict[str, object]:

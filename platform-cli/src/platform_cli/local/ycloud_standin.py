@@ -21,12 +21,14 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self
 
+from platform_cli.local.api import Received
+from platform_cli.local.deliveries import Attempt, Retrier
 from platform_cli.local.ycloud import payloads
-from platform_cli.local.ycloud.account import Account, Received, StoredMedia
+from platform_cli.local.ycloud.account import Account, StoredMedia
 from platform_cli.local.ycloud.payloads import Contact
 from platform_cli.local.ycloud.scenarios import Answer, Delay, Drop, Refuse, ReportPlan, Scenario
 from platform_cli.local.ycloud.server import Api, ApiServer
-from platform_cli.local.ycloud.webhooks import Attempt, Delivery, Endpoint, Retrier, attempt
+from platform_cli.local.ycloud.webhooks import RETRY_DELAYS_S, Delivery, Endpoint, attempt
 from platform_core.errors import NotFound
 from platform_core.values import Clock, SystemClock
 
@@ -67,7 +69,9 @@ class YCloudStandIn:
         self._api = Api(self.account, self.clock, self._after_acceptance)
         self._server = ApiServer(self._api, port)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-        self._retrier = Retrier(self.clock, time_scale)
+        self._retrier = Retrier[Delivery](
+            lambda one: attempt(one, self.clock), RETRY_DELAYS_S, time_scale, "ycloud-retries"
+        )
         self._pool = ThreadPoolExecutor(_PARALLEL_DELIVERIES, thread_name_prefix="ycloud-webhooks")
         self._reports: list[Future[None]] = []
 
@@ -161,6 +165,10 @@ class YCloudStandIn:
     def next_downloads(self, *scenarios: Scenario) -> None:
         """How the next downloads are answered."""
         self._api.downloads.extend(scenarios)
+
+    def next_looks(self, *scenarios: Scenario) -> None:
+        """How the next questions about balance, templates and endpoints are answered."""
+        self._api.looks.extend(scenarios)
 
     # --- Events: built, then delivered as often as wanted ---------------------------------------------------
 

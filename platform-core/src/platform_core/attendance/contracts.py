@@ -5,7 +5,15 @@ from __future__ import annotations
 from datetime import date, time
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt, StringConstraints
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StringConstraints,
+    field_validator,
+)
 
 from platform_core.attendance.lifecycle import Status, Verdict
 from platform_core.values import parse_number
@@ -30,6 +38,11 @@ def parse_session_id(text: str) -> int:
     return parse_number(text, "L", "a session")
 
 
+def student_ref(student_id: int) -> str:
+    """How a student is named in the trail: `A7`, for alumno. A reference may be an identity number."""
+    return f"A{student_id}"
+
+
 class NewStudent(_Contract):
     """A student, and the contact who hears of an absence."""
 
@@ -48,21 +61,29 @@ class NewEnrolment(_Contract):
 
 
 class NewSession(_Contract):
-    """One class at local wall time; `timezone` is an IANA zone.
+    """One class at local wall time, from `starts` on `day` on; `timezone` is an IANA zone.
 
-    `fold` says which of two is meant, when the hour of its start or end happens twice. `makes_up_for` names
+    One whose `ends` is not after its `starts` ends on the day after. `fold` says which of two is meant, when
+    the hour of its start or end happens twice. `makes_up_for` names
     the session that this one replaces for those who missed it; that one's results stay as they are.
     """
 
     reference: Reference
     course: Name
     feed: Reference
-    day: date
+    day: date = Field(ge=date(2000, 1, 1), le=date(2199, 12, 31))
     starts: time
     ends: time
     timezone: str = Field(default="", max_length=60)
     fold: Literal[0, 1] | None = None
     makes_up_for: Reference | None = None
+
+    @field_validator("starts", "ends")
+    @classmethod
+    def _on_a_wall(cls, value: time) -> time:
+        if value.tzinfo is not None:
+            raise ValueError("is not local: its zone stands in timezone")
+        return value
 
 
 class Reading(_Contract):
@@ -87,6 +108,43 @@ class Beat(_Contract):
     source: Reference
     at: AwareDatetime
     synced_until: AwareDatetime
+
+
+class _Wire(BaseModel):
+    """What a reader sends: JSON that is exactly as documented, times with their offset."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class BatchCheckIn(_Wire):
+    """One check-in of a batch. `id` is the reader's own, the same whenever it sends it again."""
+
+    id: Reference
+    student: Reference
+    at: AwareDatetime
+    kind: Literal["in", "out"] = "in"
+    session: Reference | Literal[""] = ""
+
+
+class BatchHeartbeat(_Wire):
+    """The reader lived at `at`, and with this batch everything it saw up to `synced_until` is delivered."""
+
+    at: AwareDatetime
+    synced_until: AwareDatetime
+
+
+class Batch(_Wire):
+    """What a reader delivers at once. `id` is its own number of the batch, `sent_at` its clock at sending.
+
+    A reader without network keeps what it saw and delivers it later: the times are those of its clock then.
+    """
+
+    id: Reference
+    type: Literal["reader.batch"]
+    reader: Reference
+    sent_at: AwareDatetime
+    checkins: tuple[BatchCheckIn, ...] = Field(default=(), max_length=1000)
+    heartbeats: tuple[BatchHeartbeat, ...] = Field(default=(), max_length=1000)
 
 
 class CorrectionRequest(_Contract):
@@ -125,6 +183,13 @@ class Stored(_Contract):
     verdict: Verdict
     created: bool
     follow_ups: FollowUpCounts = FollowUpCounts()
+
+
+class Entered(_Contract):
+    """What was entered. `created` is false when it had been entered before, all the same."""
+
+    id: int
+    created: bool
 
 
 class Recorded(_Contract):

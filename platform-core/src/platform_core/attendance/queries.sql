@@ -29,6 +29,18 @@ VALUES (%(student_id)s, %(course)s, %(valid_from)s, %(valid_to)s)
 ON CONFLICT ON CONSTRAINT enrolment_once DO NOTHING
 RETURNING id;
 
+-- name: enrolment_lock
+-- purpose: When an enrolment that is known ends.
+-- locks: the enrolment row, so that it is not ended twice at once
+-- replay: reads only
+SELECT enrolment.valid_to
+FROM attendance.enrolment AS enrolment
+WHERE
+    enrolment.student_id = %(student_id)s
+    AND enrolment.course = %(course)s
+    AND enrolment.valid_from = %(valid_from)s
+FOR NO KEY UPDATE;
+
 -- name: enrolment_end
 -- purpose: The student leaves the course.
 -- locks: the enrolment rows that are open
@@ -504,3 +516,81 @@ SELECT
     student.contact_id
 FROM attendance.student AS student
 WHERE student.id = %(student_id)s;
+
+-- name: student_list
+-- purpose: Students by name, with the courses they attend at an instant; all, or those of one course then.
+-- locks: none
+-- replay: reads only
+SELECT
+    student.id,
+    student.reference,
+    student.name,
+    student.contact_id,
+    COALESCE(attended.courses, '{}') AS courses
+FROM attendance.student AS student
+LEFT JOIN LATERAL (
+    SELECT array_agg(DISTINCT enrolment.course ORDER BY enrolment.course) AS courses
+    FROM attendance.enrolment AS enrolment
+    WHERE
+        enrolment.student_id = student.id
+        AND enrolment.valid_from <= %(at)s
+        AND (enrolment.valid_to IS NULL OR enrolment.valid_to > %(at)s)
+) AS attended ON TRUE
+WHERE %(course)s::text IS NULL OR %(course)s::text = ANY(attended.courses)
+ORDER BY student.name, student.id
+LIMIT %(limit)s;
+
+-- name: enrolment_list
+-- purpose: The courses of one student, newest first.
+-- locks: none
+-- replay: reads only
+SELECT
+    enrolment.course,
+    enrolment.valid_from,
+    enrolment.valid_to
+FROM attendance.enrolment AS enrolment
+WHERE enrolment.student_id = %(student_id)s
+ORDER BY enrolment.valid_from DESC, enrolment.id DESC
+LIMIT 200;
+
+-- name: result_list_of_student
+-- purpose: What is known of one student in the last sessions, newest first: the version that counts of each.
+-- locks: none
+-- replay: reads only
+SELECT
+    session.id AS session_id,
+    session.reference,
+    session.course,
+    session.timezone,
+    session.starts_at,
+    entry.status,
+    entry.late_minutes,
+    entry.reason
+FROM attendance.result_student AS entry
+INNER JOIN attendance.result AS result ON result.id = entry.result_id
+INNER JOIN attendance.session AS session ON session.id = result.session_id
+WHERE
+    entry.student_id = %(student_id)s
+    AND session.state = 'scheduled'
+    AND NOT EXISTS (
+        SELECT 1
+        FROM attendance.result AS newer
+        WHERE
+            newer.session_id = result.session_id
+            AND newer.version > result.version
+    )
+ORDER BY session.starts_at DESC, session.id DESC
+LIMIT %(limit)s;
+
+-- name: course_list_deserted
+-- purpose: Those of some courses that no student ever attended.
+-- locks: none
+-- replay: reads only
+SELECT asked.course
+FROM unnest(%(courses)s::text []) AS asked (course)
+WHERE NOT EXISTS (
+    SELECT 1
+    FROM attendance.enrolment AS enrolment
+    WHERE enrolment.course = asked.course
+)
+ORDER BY asked.course;

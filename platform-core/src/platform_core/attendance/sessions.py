@@ -6,8 +6,8 @@ by a person: see `results.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
 
 from psycopg.rows import class_row
 
@@ -15,12 +15,14 @@ from platform_core import audit
 from platform_core.attendance.compute import Session
 from platform_core.attendance.contracts import (
     Beat,
+    Entered,
     NewEnrolment,
     NewSession,
     NewStudent,
     Reading,
     Recorded,
     session_ref,
+    student_ref,
 )
 from platform_core.db import Tx, load_queries
 from platform_core.errors import (
@@ -42,6 +44,9 @@ from platform_core.values import Actor
 Q = load_queries(__file__)
 
 MAX_READINGS = 1000
+MAX_LENGTH = timedelta(hours=12)
+"""No class is longer: what is has its hours swapped."""
+
 _MAX_REASON_CHARS = 500
 
 
@@ -49,23 +54,29 @@ _MAX_REASON_CHARS = 500
 
 
 def add_student(tx: Tx, new: NewStudent, *, actor: Actor, now: datetime) -> int:
-    """Enter a student; the id comes back.
+    """Enter a student; the id comes back. As `enter_student`."""
+    return enter_student(tx, new, actor=actor, now=now).id
+
+
+def enter_student(tx: Tx, new: NewStudent, *, actor: Actor, now: datetime) -> Entered:
+    """Enter a student.
 
     Idempotency: unique reference. Raises: IdempotencyConflict when the reference names another student,
     NotFound (contact), PermissionDenied.
     """
-    require(tx, actor)
+    actor = require(tx, actor)
     contact_id = contacts.get_contact(tx, new.contact_id).id
     facts = {"reference": new.reference, "name": new.name, "contact_id": contact_id, "now": now}
     row = tx.execute(Q["student_insert"], facts).fetchone()
     if row is not None:
-        return int(row[0])
+        audit.record(tx, "student.added", actor, ("student", student_ref(row[0])))
+        return Entered(id=row[0], created=True)
     student_id, name, known_contact = _student(tx, new.reference)
     if name != new.name or known_contact not in contacts.list_merged(tx, contact_id):
         raise IdempotencyConflict(
             f"The reference {new.reference} names another student", next_step="Use one reference a student."
         )
-    return student_id
+    return Entered(id=student_id, created=False)
 
 
 def find_student(tx: Tx, reference: str) -> int:
@@ -76,9 +87,10 @@ def find_student(tx: Tx, reference: str) -> int:
 def enrol(tx: Tx, new: NewEnrolment, *, actor: Actor) -> bool:
     """A student attends a course from an instant on. False when that was known.
 
-    Raises: NotFound, InvalidTime when it ends before it begins, PermissionDenied.
+    One that was open and comes again with its end is ended by that. Raises: NotFound, InvalidTime when it
+    ends before it begins, IdempotencyConflict when it ended at another time, PermissionDenied.
     """
-    require(tx, actor)
+    actor = require(tx, actor)
     if new.valid_to is not None and new.valid_to <= new.valid_from:
         raise InvalidTime(f"{new.student} would leave {new.course} before joining it")
     facts = {
@@ -87,21 +99,45 @@ def enrol(tx: Tx, new: NewEnrolment, *, actor: Actor) -> bool:
         "valid_from": new.valid_from,
         "valid_to": new.valid_to,
     }
-    return tx.execute(Q["enrolment_insert"], facts).fetchone() is not None
+    if tx.execute(Q["enrolment_insert"], facts).fetchone() is not None:
+        _record_enrolment(tx, "enrolment.added", actor, facts)
+        return True
+    row = tx.execute(Q["enrolment_lock"], facts).fetchone()
+    known_end = None if row is None else row[0]
+    if new.valid_to is None or known_end == new.valid_to:
+        return False
+    if known_end is not None:
+        raise IdempotencyConflict(
+            f"{new.student} left {new.course} at another time", next_step="See `wmctl student show`."
+        )
+    return end_enrolment(tx, new.student, new.course, actor=actor, valid_to=new.valid_to)
 
 
 def end_enrolment(tx: Tx, student: str, course: str, *, actor: Actor, valid_to: datetime) -> bool:
     """The student leaves the course. False when that was known. Raises: NotFound, PermissionDenied."""
-    require(tx, actor)
+    actor = require(tx, actor)
     facts = {"student_id": find_student(tx, student), "course": course, "valid_to": valid_to}
-    return tx.execute(Q["enrolment_end"], facts).rowcount > 0
+    if tx.execute(Q["enrolment_end"], facts).rowcount == 0:
+        return False
+    _record_enrolment(tx, "enrolment.ended", actor, facts)
+    return True
+
+
+def _record_enrolment(tx: Tx, action: str, actor: Actor, facts: Mapping[str, object]) -> None:
+    student = student_ref(int(str(facts["student_id"])))
+    audit.record(tx, action, actor, ("student", student), detail={"course": facts["course"]})
 
 
 # --- Sessions ---------------------------------------------------------------------------------------------
 
 
 def add_session(tx: Tx, new: NewSession, *, actor: Actor, policy: Policy, now: datetime) -> int:
-    """Enter a session and the job that computes it after its end; the id comes back.
+    """Enter a session and the job that computes it after its end; the id comes back. As `enter_session`."""
+    return enter_session(tx, new, actor=actor, policy=policy, now=now).id
+
+
+def enter_session(tx: Tx, new: NewSession, *, actor: Actor, policy: Policy, now: datetime) -> Entered:
+    """Enter a session and the job that computes it after its end.
 
     Idempotency: the same session again is the same id. Raises: SessionInvalid when it has no zone, ends
     before it begins, names an hour that does not exist or happens twice, or when its reference names another
@@ -123,7 +159,7 @@ def add_session(tx: Tx, new: NewSession, *, actor: Actor, policy: Policy, now: d
         Q["session_insert"], {**facts, **local, "reference": new.reference, "now": now}
     ).fetchone()
     if row is None:
-        return _entered_before(tx, new.reference, list(facts.values()))
+        return Entered(id=_entered_before(tx, new.reference, list(facts.values())), created=False)
     session_id = int(row[0])
     settle = timedelta(minutes=policy.attendance.settle_minutes if policy.attendance else 0)
     queue.enqueue(
@@ -135,11 +171,15 @@ def add_session(tx: Tx, new: NewSession, *, actor: Actor, policy: Policy, now: d
         run_at=ends_at + settle,
     )
     audit.record(tx, "session.added", actor, ("session", session_ref(session_id)))
-    return session_id
+    return Entered(id=session_id, created=True)
 
 
 def to_instants(new: NewSession) -> tuple[datetime, datetime]:
-    """When a session begins and ends. Pure. Raises: SessionInvalid."""
+    """When a session begins and ends. Pure.
+
+    One that ends at or before the hour of its start ends on the day after; hours that were swapped by mistake
+    would make it longer than any class is. Raises: SessionInvalid.
+    """
     if not new.timezone:
         raise SessionInvalid(
             f"The session {new.reference} has no time zone",
@@ -148,16 +188,27 @@ def to_instants(new: NewSession) -> tuple[datetime, datetime]:
     try:
         zone = get_zone(new.timezone)
         starts_at = to_instant(new.day, new.starts, zone, fold=new.fold)
-        ends_at = to_instant(new.day, new.ends, zone, fold=new.fold)
+        ends_at = to_instant(_last_day(new), new.ends, zone, fold=new.fold)
     except (InvalidTime, ConfigurationError) as error:
         raise SessionInvalid(
             f"The session {new.reference} has no instant: {error.message}", next_step=error.next_step
         ) from error
-    if ends_at <= starts_at:
+    lasts = ends_at - starts_at
+    if not timedelta(0) < lasts <= MAX_LENGTH:
         raise SessionInvalid(
-            f"The session {new.reference} ends before it begins", next_step="Correct its hours."
+            f"The session {new.reference} ends before it begins, or would last {_in_hours(lasts)}",
+            next_step="Correct its hours; a class may end after midnight, and last twelve hours at most.",
         )
     return starts_at, ends_at
+
+
+def _in_hours(lasts: timedelta) -> str:
+    minutes = lasts // timedelta(minutes=1)
+    return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def _last_day(new: NewSession) -> date:
+    return new.day if new.starts < new.ends else new.day + timedelta(days=1)
 
 
 def find_session(tx: Tx, reference: str) -> int:

@@ -13,6 +13,7 @@ from uuid import UUID
 from platform_core.db.connect import Tx
 from platform_core.errors import InvalidInput
 from platform_core.jobs.lifecycle import JobState
+from platform_core.settings import Secret
 from platform_core.values import Clock, Outcome
 
 if TYPE_CHECKING:  # pydantic and structlog stay off the path of those who only enqueue
@@ -57,12 +58,39 @@ class OpenTx(Protocol):
         ...
 
 
+class Resumption(NamedTuple):
+    """What lets one suspended flow go on, once and without a token."""
+
+    job_id: UUID
+    resume_id: int
+    signature: Secret
+
+
+class FlowServer(Protocol):
+    """Where flows run. Both calls may be repeated."""
+
+    def start(self, path: str, arguments: Mapping[str, object], *, job_id: UUID) -> None:
+        """Start a flow under a number of ours; the same number again starts nothing.
+
+        Raises: NotFound when there is no such flow, SecretRejected, Unavailable.
+        """
+        ...
+
+    def resume(self, resumption: Resumption, answer: Mapping[str, object]) -> bool:
+        """Let a suspended flow go on with an answer. False when it had one before, or is gone.
+
+        Raises: Refused when the signature is not one of that server, Unavailable.
+        """
+        ...
+
+
 class JobContext(NamedTuple):
     """What a handler may use. The network belongs between transactions, never inside one.
 
     `cancelled()` turns true when somebody cancelled the job, its time is over or its lease is lost: a long
     handler asks now and then and returns early. `recheck(tx, name, subject_id)` asks a question that a
-    package to the right answers, inside the caller's transaction: is this still wanted?
+    package to the right answers, inside the caller's transaction: is this still wanted? `flows` is there when
+    the runner was started by Windmill.
     """
 
     job: Job
@@ -74,6 +102,7 @@ class JobContext(NamedTuple):
     recheck: Callable[[Tx, str, str], bool]
     cancelled: Callable[[], bool]
     log: FilteringBoundLogger
+    flows: FlowServer | None = None
 
 
 Handler = Callable[[JobContext], Outcome]

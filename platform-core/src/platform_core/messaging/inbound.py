@@ -1,8 +1,6 @@
 """What contacts write and what the provider reports: from one stored event to rows and follow-up jobs.
 
-Everything an event says is written in the transaction that takes the event as handled, so a worker that dies
-leaves it untouched, and a second worker waits for the first and then finds it handled. A message is guarded
-once more by its wamid: the provider may send it again under a new event id.
+A message is guarded once more by its wamid: the provider may send it again under a new event id.
 """
 
 from __future__ import annotations
@@ -16,14 +14,11 @@ from psycopg.rows import class_row
 
 from platform_core.db import Tx, load_queries
 from platform_core.db.text import is_storable, storable
-from platform_core.errors import ContractDrift, InvalidInput, JobInterrupted, NotFound, PlatformError
-from platform_core.inbox import events
+from platform_core.errors import ContractDrift, NotFound
 from platform_core.inbox.events import Event
-from platform_core.inbox.lifecycle import EventState
 from platform_core.jobs import queue
-from platform_core.jobs.contracts import Job, JobContext
-from platform_core.messaging import contacts, reports
-from platform_core.messaging.attention import raise_alert
+from platform_core.jobs.contracts import JobContext
+from platform_core.messaging import contacts, intake, reports
 from platform_core.messaging.contracts import (
     ContactOptedOut,
     DeliveryReported,
@@ -31,7 +26,7 @@ from platform_core.messaging.contracts import (
     InboundEvent,
     MessageReceived,
 )
-from platform_core.values import Cancelled, Dead, Done, Outcome
+from platform_core.values import Outcome
 
 Q = load_queries(__file__)
 
@@ -65,56 +60,24 @@ class InboundMessage:
     received_at: datetime
 
 
-def handle_event(context: JobContext) -> Outcome:
-    """Write what one stored event says. Job kind `inbox.received`.
+def handle_event(context: JobContext, event: Event | None = None) -> Outcome:
+    """Write what one stored event of the messaging provider says. Job kind `inbox.received`.
 
-    Idempotency: a handled event is left alone. A body this connector cannot read makes the event `unreadable`
-    and alerts; when the job's last attempt raises, the event is `failed`.
+    Idempotency and trouble: `intake.take_in`. `event` is the job's own, when the caller has it already.
     """
-    event_id = _event_of(context.job)
-    with context.tx() as tx:
-        event = events.get_event(tx, event_id)
-    if event.state is EventState.HANDLED:
-        return Done("handled before")
-    if event.state is EventState.HELD:
-        return Cancelled("the event is held until a person releases it")
-    try:
-        found = context.connector.to_events(event.body)
-        with context.tx() as tx:
-            return _apply_once(tx, context, event, found)
-    except (ContractDrift, InvalidInput) as error:
-        with context.tx() as tx:
-            return _give_up(tx, event, error, now=context.clock.now())
-    except JobInterrupted:
-        raise  # another worker has the job, or nobody wants it: this one may write nothing more
-    except Exception as error:
-        if _is_last_attempt(context.job, error):
-            with context.tx() as tx:
-                events.mark_failed(tx, event.id, now=context.clock.now(), note=type(error).__name__)
-        raise
+
+    def apply(tx: Tx, event: Event, found: Sequence[InboundEvent], now: datetime) -> str:
+        for one in found:
+            _apply(tx, context.connector.name, event, one, now=now)
+        return _note(found)
+
+    stored = intake.open_event(context) if event is None else event
+    return intake.take_in(context, stored, read=context.connector.to_events, apply=apply, note=_note)
 
 
-def _event_of(job: Job) -> int:
-    event_id = job.payload.get("event")
-    if not isinstance(event_id, int):
-        raise InvalidInput(f"Job {job.id} names no event", next_step="Its payload lacks `event`.")
-    return event_id
-
-
-def _is_last_attempt(job: Job, error: Exception) -> bool:
-    refused = isinstance(error, PlatformError) and not error.retryable
-    return refused or job.attempt >= job.max_attempts
-
-
-def _apply_once(tx: Tx, context: JobContext, event: Event, found: Sequence[InboundEvent]) -> Outcome:
-    now = context.clock.now()
+def _note(found: Sequence[InboundEvent]) -> str:
     reasons = [f"{one.type[:80]}: {one.reason[:120]}" for one in found if isinstance(one, Ignored)]
-    note = f"ignored {'; '.join(reasons)}" if reasons else ""
-    if not events.mark_handled(tx, event.id, now=now, note=note):
-        return Done("handled before")
-    for one in found:
-        _apply(tx, context.connector.name, event, one, now=now)
-    return Done(note or f"{len(found)} applied")
+    return f"ignored {'; '.join(reasons)}" if reasons else ""
 
 
 def _apply(tx: Tx, provider: str, event: Event, one: InboundEvent, *, now: datetime) -> None:
@@ -181,21 +144,6 @@ def _columns(message: MessageReceived) -> dict[str, object]:
 def _require_identifier(text: str, what: str) -> None:
     if not (1 <= len(text) <= _MAX_IDENTIFIER_CHARS and is_storable(text)):
         raise ContractDrift(f"The {what} has not 1 to {_MAX_IDENTIFIER_CHARS} plain characters")
-
-
-def _give_up(tx: Tx, event: Event, error: PlatformError, *, now: datetime) -> Dead:
-    if events.mark_unreadable(tx, event.id, now=now, note=error.message):
-        # The same alert that the inbox raised at the door when the body had no id: one trouble, one alert.
-        raise_alert(
-            tx,
-            "inbox.unreadable",
-            severity="P2",
-            subject=f"E{event.id}",
-            once=str(event.id),
-            dedupe=f"inbox.unreadable:{event.id}",
-            detail={"event_type": event.event_type, "reason": error.code},
-        )
-    return Dead(f"event E{event.id} is unreadable: {error.one_line()}")
 
 
 def get_message(tx: Tx, message_id: int) -> InboundMessage:

@@ -82,6 +82,22 @@ class ReminderState(StrEnum):
     SKIPPED = "skipped"
 
 
+class ApprovalState(StrEnum):
+    """Where a flow stands that waits for a decision about a claim.
+
+    waiting   It asked staff and is suspended.        settling  The claim was decided elsewhere: it is let go.
+    answered  It was answered, and the answer was a decision. Final.
+    lapsed    Nobody answered it in time, or it was sent away; the claim stays as it is. Final.
+    settled   It went on, or was gone, after the claim had been decided elsewhere. Final.
+    """
+
+    WAITING = "waiting"
+    SETTLING = "settling"
+    ANSWERED = "answered"
+    LAPSED = "lapsed"
+    SETTLED = "settled"
+
+
 class ReceiptState(StrEnum):
     """Where the evidence of one message stands: being fetched, stored, or not to be had."""
 
@@ -90,7 +106,7 @@ class ReceiptState(StrEnum):
     FAILED = "failed"
 
 
-_C, _O, _R, _E = ClaimState, ObligationState, ReminderState, ReceiptState
+_C, _O, _R, _E, _A = ClaimState, ObligationState, ReminderState, ReceiptState, ApprovalState
 
 FINAL = frozenset({_C.REJECTED, _C.DUPLICATE, _C.WITHDRAWN, _C.EXPIRED, _C.REVERSED})
 
@@ -166,6 +182,19 @@ RECEIPT_MOVES: frozenset[tuple[ReceiptState, ReceiptState]] = frozenset(
         (_E.FAILED, _E.CAPTURED),
     }
 )
+
+
+APPROVAL_MOVES: frozenset[tuple[ApprovalState, ApprovalState]] = frozenset(
+    {
+        (_A.WAITING, _A.ANSWERED),
+        (_A.WAITING, _A.LAPSED),
+        (_A.WAITING, _A.SETTLING),
+        (_A.SETTLING, _A.SETTLED),
+    }
+)
+
+STAFF_OWE = frozenset({_C.PENDING_REVIEW, _C.AWAITING_SECOND})
+"""Staff are asked about a claim in these states, by a flow where the customer has one."""
 
 
 def sources_of(action: Action) -> frozenset[ClaimState]:

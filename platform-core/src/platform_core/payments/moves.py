@@ -1,4 +1,4 @@
-"""One move of a claim: the row under its lock, the guarded statement, and the clock of what then waits."""
+"""One move of a claim: the row under its lock, the guarded statement, and what waits before and after it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from platform_core.errors import NotFound
 from platform_core.jobs import queue
 from platform_core.payments.contracts import claim_ref
 from platform_core.payments.decisions import Claim
-from platform_core.payments.lifecycle import ClaimState
+from platform_core.payments.lifecycle import STAFF_OWE, ClaimState
 from platform_core.tenancy.policy import Policy
 from platform_core.values import Actor
 
 Q = Queries(Path(__file__).with_name("moves.sql"))
 C = Queries(Path(__file__).with_name("claims.sql"))
+A = Queries(Path(__file__).with_name("approvals.sql"))
 
 STATEMENTS: dict[tuple[ClaimState, ClaimState], str] = {
     (ClaimState.RECEIVED, ClaimState.EVIDENCE_FAILED): "claim_fail_evidence",
@@ -58,7 +59,8 @@ def lock_claim(tx: Tx, claim_id: int) -> Claim:
 def move(tx: Tx, claim: Claim, target: ClaimState, *, actor: Actor, now: datetime, **columns: object) -> int:
     """Move a claim that the caller holds, and write its history. Returns the new version.
 
-    `columns` are what the move's statement sets, and `note` and `decision_id` of the line of history.
+    `columns` are what the move's statement sets, and `note` and `decision_id` of the line of history. Flows
+    that asked about the version before are let go by jobs of the same transaction.
     """
     row = tx.execute(
         Q[STATEMENTS[claim.state, target]],
@@ -77,7 +79,20 @@ def move(tx: Tx, claim: Claim, target: ClaimState, *, actor: Actor, now: datetim
     ).fetchone()
     if row is None:
         raise AssertionError(f"{claim_ref(claim.id)} changed under its lock")
+    if claim.state in STAFF_OWE:
+        _release_flows(tx, claim.id)
     return int(row[0])
+
+
+def _release_flows(tx: Tx, claim_id: int) -> None:
+    for (wait_id,) in tx.execute(A["approval_release"], {"claim_id": claim_id}).fetchall():
+        queue.enqueue(
+            tx,
+            "approval.settled",
+            {"wait": wait_id},
+            key=f"approval.settled:{wait_id}",
+            entity=f"claim:{claim_id}",
+        )
 
 
 def start_clock(
@@ -85,8 +100,17 @@ def start_clock(
 ) -> None:
     """Have somebody look when this version of a claim still waits after the policy's hours.
 
-    Staff who owe an answer are told; a contact who owes one loses the claim. Nothing else ends by time.
+    Staff who owe an answer are told; a contact who owes one loses the claim. Nothing else ends by time. Where
+    the policy names a review flow, staff are asked by it at once.
     """
+    if state in STAFF_OWE and policy.payments.review_flow is not None:
+        queue.enqueue(
+            tx,
+            "approval.wanted",
+            {"claim": claim_id, "version": version},
+            key=f"approval.wanted:{claim_id}:{version}",
+            entity=f"claim:{claim_id}",
+        )
     hours = {
         ClaimState.PENDING_REVIEW: policy.payments.review_sla_hours,
         ClaimState.AWAITING_SECOND: policy.payments.review_sla_hours,

@@ -26,7 +26,7 @@ from platform_core.errors import (
 from platform_core.jobs.contracts import JobContext
 from platform_core.messaging import inbound, outbound
 from platform_core.messaging.inbound import InboundMessage
-from platform_core.payments import reminders
+from platform_core.payments import previews, reminders
 from platform_core.payments.contracts import claim_ref
 from platform_core.payments.decisions import Claim
 from platform_core.payments.lifecycle import ClaimState, ReceiptState
@@ -51,6 +51,8 @@ REASONS = {
     "unreachable": "no pudimos descargar el archivo",
 }
 
+# A download of these cannot be told from the provider's own page about a fault, and none is a receipt.
+_NEVER_RECEIPTS = ("text/html", "application/xhtml+xml", "application/json")
 
 # What a connector says of a refused download, when it says more than "gone".
 _FAILURES = {"too_large": "too_large", "type_mismatch": "wrong_type"}
@@ -119,6 +121,9 @@ def capture(context: JobContext) -> Outcome:
             return _take_answer(tx, message, policy=policy, now=now)
         if _begin(tx, message, policy=policy, now=now) is ReceiptState.CAPTURED:
             return Done("captured before")
+    if message.attachment_mime.partition(";")[0].strip().lower() in _NEVER_RECEIPTS:
+        with context.tx() as tx:
+            return _finish(tx, message, Unusable("wrong_type"), policy=policy, now=now)
     try:
         media = context.messaging().fetch_media(
             message.attachment_link, max_bytes=policy.payments.max_receipt_bytes
@@ -178,6 +183,7 @@ def _finish(
         Q["receipt_capture"],
         {"message_id": message.id, "claim_id": claim.id, "sha256": found.sha256, "now": now},
     )
+    previews.request(tx, message.id)
     _flag(tx, claim, message, found.sha256, now=now)
     sender = _sender(message)
     version = review(tx, claim, actor=sender, policy=policy, now=now, note=f"receipt M{message.id}")

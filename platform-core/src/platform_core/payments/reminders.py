@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from psycopg.rows import class_row
 
@@ -137,25 +137,42 @@ def schedule(tx: Tx, obligation: Obligation, *, policy: Policy, now: datetime) -
     Idempotency: a step is there once.
     """
     zone = get_zone(policy.customer.timezone)
-    for step in policy.reminders.plan:
-        day = obligation.due_on + timedelta(days=step.offset_days)
-        due_at = to_reminder_instant(day, step.local_time, zone)
-        in_time = due_at > now
-        row = tx.execute(
-            Q["reminder_insert"],
-            {
-                "obligation_id": obligation.id,
-                "step": step.step,
-                "local_date": day,
-                "local_time": step.local_time,
-                "timezone": policy.customer.timezone,
-                "due_at": due_at,
-                "state": ReminderState.SCHEDULED if in_time else ReminderState.SKIPPED,
-                "now": now,
-            },
-        ).fetchone()
-        if row is not None and in_time:
-            _enqueue(tx, row[0], obligation.id, send_at=due_at, round_=1)
+    for planned in policy.reminders.plan:
+        day = obligation.due_on + timedelta(days=planned.offset_days)
+        due_at = to_reminder_instant(day, planned.local_time, zone)
+        step = Step(planned.step, day, planned.local_time, due_at)
+        state = ReminderState.SCHEDULED if due_at > now else ReminderState.SKIPPED
+        insert(tx, obligation, step, state, policy=policy, now=now)
+
+
+class Step(NamedTuple):
+    """One reminder to be planned: its label, its local day and hour, and the instant they mean."""
+
+    name: str
+    day: date
+    local_time: time
+    due_at: datetime
+
+
+def insert(
+    tx: Tx, obligation: Obligation, step: Step, state: ReminderState, *, policy: Policy, now: datetime
+) -> None:
+    """Plan one reminder of a debt, with its job when it is to be sent. Idempotency: a step is there once."""
+    row = tx.execute(
+        Q["reminder_insert"],
+        {
+            "obligation_id": obligation.id,
+            "step": step.name,
+            "local_date": step.day,
+            "local_time": step.local_time,
+            "timezone": policy.customer.timezone,
+            "due_at": step.due_at,
+            "state": state,
+            "now": now,
+        },
+    ).fetchone()
+    if row is not None and state is ReminderState.SCHEDULED:
+        _enqueue(tx, row[0], obligation.id, send_at=step.due_at, round_=1)
 
 
 def align(tx: Tx, people: Sequence[int], *, policy: Policy, now: datetime) -> ReminderCounts:
@@ -194,9 +211,11 @@ def cancel(tx: Tx, obligations: Sequence[int], *, now: datetime) -> int:
 def stop(tx: Tx, obligation_id: int, *, now: datetime) -> int:
     """Nobody shall be reminded of this debt any more; what is not sent yet never is. Returns how many.
 
-    The caller cancels their jobs. Idempotency: a second call finds none. Raises: NotFound.
+    Nothing is planned for it later either. The caller cancels their jobs. Idempotency: a second call finds
+    none. Raises: NotFound.
     """
     ledger.lock_obligation(tx, obligation_id)
+    tx.execute(Q["obligation_silence"], {"obligation_id": obligation_id, "now": now})
     return len(tx.execute(Q["reminder_stop"], {"obligation_id": obligation_id, "now": now}).fetchall())
 
 

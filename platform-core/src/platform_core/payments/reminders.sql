@@ -205,3 +205,40 @@ FROM payments.reminder AS reminder
 WHERE reminder.obligation_id = %(obligation_id)s
 ORDER BY reminder.due_at, reminder.id
 LIMIT 100;
+
+-- name: obligation_silence
+-- purpose: A person said that nobody shall be reminded of this debt any more.
+-- locks: the debt, which the caller holds
+-- replay: keeps the first time
+UPDATE payments.obligation AS obligation
+SET reminders_stopped_at = %(now)s
+WHERE
+    obligation.id = %(obligation_id)s
+    AND obligation.reminders_stopped_at IS NULL;
+
+-- name: reminder_list_late
+-- purpose: Debts long overdue whose plan is over: the next late reminder of each, by the steps it has had.
+-- locks: none
+-- replay: reads only
+SELECT
+    obligation.id,
+    1 + COALESCE(had.late, 0) AS number
+FROM payments.obligation AS obligation
+LEFT JOIN LATERAL (
+    SELECT
+        MAX(reminder.local_date) FILTER (
+            WHERE reminder.state IN ('scheduled', 'suspended', 'queued')
+        ) AS last_on,
+        COUNT(reminder.id) FILTER (WHERE reminder.step LIKE 'late-%%') AS late
+    FROM payments.reminder AS reminder
+    WHERE reminder.obligation_id = obligation.id
+) AS had ON TRUE
+WHERE
+    (%(obligation_id)s::bigint IS NULL OR obligation.id = %(obligation_id)s)
+    AND obligation.state = 'open'
+    AND obligation.reminders_stopped_at IS NULL
+    AND obligation.due_on <= %(due_until)s
+    AND (had.last_on IS NULL OR had.last_on <= %(quiet_until)s)
+    AND COALESCE(had.late, 0) < %(times)s
+ORDER BY obligation.due_on, obligation.id
+LIMIT %(limit)s;

@@ -18,7 +18,8 @@ from datetime import datetime
 from enum import StrEnum
 
 from platform_core import audit
-from platform_core.db import Tx, load_queries
+from platform_core.db import Tx, load_queries, open_connection
+from platform_core.db.connect import translated
 from platform_core.errors import PermissionDenied, Refused
 from platform_core.values import Actor
 
@@ -49,6 +50,7 @@ class Permission(StrEnum):
     POLICY_CHANGE = "policy.change"
     MEMBER_CHANGE = "member.change"
     AUDIT_READ = "audit.read"
+    PANEL_LINK = "panel.link"
     VIEW = "view"
 
 
@@ -72,6 +74,7 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
             Permission.JOB_REDRIVE,
             Permission.ALERT_ACKNOWLEDGE,
             Permission.AUDIT_READ,
+            Permission.PANEL_LINK,
             Permission.VIEW,
         }
     ),
@@ -141,6 +144,27 @@ def denials_recorded(connection: Tx) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def open_transaction(dsn: str, *, application: str) -> Iterator[Tx]:
+    """One transaction on a connection of its own, for one verb.
+
+    Failures a person can act on are platform errors; a denied permission stays on record although the
+    transaction it stopped is rolled back.
+    """
+    with (
+        translated(dsn),
+        open_connection(dsn, application=application) as connection,
+        denials_recorded(connection),
+        connection.transaction(),
+    ):
+        yield connection
+
+
+def named(handle: str) -> str:
+    """A handle as a refusal may repeat it: what is none may be anything, a telephone number too."""
+    return repr(handle) if HANDLE.fullmatch(handle) else "That"
+
+
 def set_members(tx: Tx, wanted: Mapping[str, Role], *, policy_version: int, actor: Actor) -> None:
     """Make the members what a policy says, one audit entry per person who changes.
 
@@ -205,5 +229,6 @@ _WORDS: Mapping[Permission, str] = {
     Permission.POLICY_CHANGE: "change the policy",
     Permission.MEMBER_CHANGE: "change members or their roles",
     Permission.AUDIT_READ: "read the audit trail",
+    Permission.PANEL_LINK: "make or revoke links into the panel",
     Permission.VIEW: "look at this customer",
 }

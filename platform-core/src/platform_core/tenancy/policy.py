@@ -42,6 +42,7 @@ from platform_core.errors import (
     UnreadableFile,
 )
 from platform_core.tenancy.attendance import Attendance
+from platform_core.tenancy.bookings import Bookings
 from platform_core.tenancy.members import (
     HANDLE,
     MAX_MEMBERS,
@@ -67,11 +68,20 @@ PURPOSES: Mapping[str, frozenset[str]] = {
     "reminder": frozenset({"concept", "amount", "due_on"}),
     "attendance.absent": frozenset({"pupil", "course", "date", "time"}),
     "attendance.apology": frozenset({"pupil", "course", "date", "time"}),
+    "booking.confirmed": frozenset({"pupil", "course", "date", "time"}),
+    "booking.rescheduled": frozenset({"pupil", "course", "date", "time"}),
+    "booking.canceled": frozenset({"pupil", "course", "date", "time"}),
+    "pupil.welcome": frozenset({"pupil", "course"}),
 }
 """Every reason to write to somebody, with the placeholders its text and its template may use."""
 
-ATTENDANCE_PURPOSES = frozenset(name for name in PURPOSES if name.startswith("attendance."))
-"""Needed by those customers only whose policy has a section about attendance."""
+SECTION_PURPOSES: Mapping[str, frozenset[str]] = {
+    "attendance": frozenset({"attendance.absent", "attendance.apology"}),
+    "bookings": frozenset({"booking.confirmed", "booking.rescheduled", "booking.canceled", "pupil.welcome"}),
+}
+"""Needed by those customers only whose policy has that section."""
+
+_OPTIONAL = frozenset[str]().union(*SECTION_PURPOSES.values())
 
 MIME_TYPES = frozenset({"image/jpeg", "image/png", "image/webp", "application/pdf"})
 MAX_FILE_BYTES = 256 * 1024
@@ -134,7 +144,8 @@ class Payments(_Section):
 
     Above `second_approver_above_minor` a second person must approve; there is no default, so that nobody
     loses that control by forgetting a line. A contact who was asked something has `answer_within_hours`
-    before the claim expires.
+    before the claim expires. `review_flow` is the flow of the customer's folder that asks staff about each
+    claim; without it they find their claims by themselves.
     """
 
     second_approver_above_minor: StrictInt = Field(ge=0, le=MAX_AMOUNT_MINOR)
@@ -142,6 +153,7 @@ class Payments(_Section):
     answer_within_hours: StrictInt = Field(default=168, ge=1, le=2160)
     max_receipt_bytes: StrictInt = Field(ge=1024, le=32 * 1024 * 1024)
     accepted_mime_types: tuple[str, ...] = Field(min_length=1)
+    review_flow: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9_]{0,99}$")
 
     @field_validator("accepted_mime_types")
     @classmethod
@@ -209,7 +221,7 @@ class Messaging(_Section):
 class Policy(_Section):
     """Everything a customer decided. The keys of `templates` and `texts` are PURPOSES, all of them.
 
-    Those of attendance may be left out together with the section `attendance`.
+    Those of attendance and of bookings may be left out together with their section.
     """
 
     customer: Customer
@@ -220,6 +232,7 @@ class Policy(_Section):
     texts: Mapping[str, str]
     messaging: Messaging
     attendance: Attendance | None = None
+    bookings: Bookings | None = None
 
     @field_validator("members")
     @classmethod
@@ -264,11 +277,14 @@ class Policy(_Section):
         return self
 
     @model_validator(mode="after")
-    def _attendance_has_words(self) -> Self:
-        for name, words in (("texts", self.texts), ("templates", self.templates)):
-            lacking = sorted(ATTENDANCE_PURPOSES - words.keys()) if self.attendance else []
-            if lacking:
-                raise ValueError(f"{name} lacks {', '.join(lacking)}, which the section attendance needs")
+    def _sections_have_words(self) -> Self:
+        for section, purposes in SECTION_PURPOSES.items():
+            if getattr(self, section) is None:
+                continue
+            for name, words in (("texts", self.texts), ("templates", self.templates)):
+                lacking = sorted(purposes - words.keys())
+                if lacking:
+                    raise ValueError(f"{name} lacks {', '.join(lacking)}, which the section {section} needs")
         return self
 
 
@@ -414,7 +430,7 @@ def _require_same_customer(tx: Tx, policy: Policy) -> None:
 
 
 def _require_purposes(found: Mapping[str, object]) -> None:
-    missing = [purpose for purpose in PURPOSES if purpose not in found and purpose not in ATTENDANCE_PURPOSES]
+    missing = [purpose for purpose in PURPOSES if purpose not in found and purpose not in _OPTIONAL]
     if missing:
         raise ValueError(f"lacks {', '.join(missing)}")
     unknown = [purpose for purpose in found if purpose not in PURPOSES]

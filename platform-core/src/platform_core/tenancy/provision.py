@@ -196,20 +196,27 @@ def login_settings(server_version: int, limits: LoginLimits = DEFAULT_LIMITS) ->
 
 
 def _say_whose(dsn: str, tenant: Tenant) -> str:
-    """Write the customer's identity and name its audit chain; the newest migration it has."""
-    with open_connection(dsn, application="provision") as database, database.transaction():
-        database.execute(
-            Q["identity_store"],
-            {
-                "tenant_id": tenant.id,
-                "slug": tenant.slug,
-                "display_name": tenant.display_name,
-                "timezone": tenant.timezone,
-                "currency": tenant.currency,
-            },
-        )
-        database.execute(Q["chain_start"], {"chain": str(tenant.id)})
-        row = database.execute(Q["schema_version"]).fetchone()
+    """Write the customer's identity and name its audit chain; the newest migration it has.
+
+    The days of the queue's history are made here too. The first runner would make them, but another worker
+    may end a job in that moment, and a day cannot be made under rows that stand in it already.
+    """
+    with open_connection(dsn, application="provision") as database:
+        with database.transaction():
+            database.execute(
+                Q["identity_store"],
+                {
+                    "tenant_id": tenant.id,
+                    "slug": tenant.slug,
+                    "display_name": tenant.display_name,
+                    "timezone": tenant.timezone,
+                    "currency": tenant.currency,
+                },
+            )
+            database.execute(Q["chain_start"], {"chain": str(tenant.id)})
+            row = database.execute(Q["schema_version"]).fetchone()
+        with database.transaction():
+            database.execute(Q["history_prepare"])
     return "" if row is None else str(row[0])
 
 

@@ -217,6 +217,13 @@ WHERE identity.singleton;
 -- replay: the same name again
 SELECT audit.start_chain(%(chain)s);
 
+-- name: history_prepare
+-- purpose: Make the coming days of the queue's history, before anybody ends a job.
+-- locks: the queue's history against another who does the same
+-- replay: days that are there stay
+SELECT maintained.created
+FROM jobs.maintain() AS maintained;
+
 -- name: session_end_all
 -- purpose: End every session on a customer's database.
 -- run as: platform

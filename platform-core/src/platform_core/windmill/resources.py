@@ -22,12 +22,14 @@ _MAX_RESOURCE_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class JobIdentity:
-    """The job this process runs, for logs and the audit trail."""
+    """The job this process runs, for logs and the audit trail; `flow_*` is the flow it is a step of."""
 
     job_id: str
     path: str
     username: str
     permissioned_as: str
+    flow_path: str
+    flow_job_id: str
 
 
 def job_identity() -> JobIdentity:
@@ -37,6 +39,8 @@ def job_identity() -> JobIdentity:
         path=os.environ.get("WM_JOB_PATH", ""),
         username=os.environ.get("WM_USERNAME", ""),
         permissioned_as=os.environ.get("WM_PERMISSIONED_AS", ""),
+        flow_path=os.environ.get("WM_FLOW_PATH", ""),
+        flow_job_id=os.environ.get("WM_ROOT_FLOW_JOB_ID", ""),
     )
 
 
@@ -46,7 +50,7 @@ def get_resource(path: str) -> Mapping[str, object]:
     Raises: ConfigurationError when it is missing or not an object, SecretRejected when the job's token may
     not read it, Unavailable when Windmill does not answer.
     """
-    status, body = _get(f"resources/get_value_interpolated/{quote(path)}")
+    status, body = call_windmill("GET", f"resources/get_value_interpolated/{quote(path)}")
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         raise SecretRejected(
             f"This job may not read the resource {path}",
@@ -75,7 +79,11 @@ def get_resource(path: str) -> Mapping[str, object]:
     return value
 
 
-def _get(tail: str) -> tuple[int, bytes]:
+def call_windmill(method: str, tail: str, body: Mapping[str, object] | None = None) -> tuple[int, bytes]:
+    """One request to Windmill's API as the job that runs, in its workspace: the status and what was answered.
+
+    Raises: ConfigurationError outside a job, Unavailable when nobody answers.
+    """
     base = os.environ.get("BASE_INTERNAL_URL", "")
     workspace, token = os.environ.get("WM_WORKSPACE", ""), os.environ.get("WM_TOKEN", "")
     if not (base and workspace and token):
@@ -88,9 +96,10 @@ def _get(tail: str) -> tuple[int, bytes]:
     connection = connect(url.hostname or "", url.port, timeout=_TIMEOUT_S)
     try:
         connection.request(
-            "GET",
+            method,
             f"{url.path.rstrip('/')}/api/w/{quote(workspace)}/{tail}",
-            headers={"Authorization": f"Bearer {token}"},
+            body=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
         )
         answer = connection.getresponse()
         return answer.status, answer.read(_MAX_RESOURCE_BYTES)

@@ -265,6 +265,7 @@ def _script(customer: str, name: str, folder: Path) -> Script:
         schema=dict,
         has_preprocessor=bool,
         timeout=Decimal,
+        delete_after_secs=(Decimal(0),),  # nothing of a job is kept here anyway
         labels=list,
         has_on_behalf_of=(False,),
     )

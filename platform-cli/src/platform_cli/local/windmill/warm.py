@@ -28,7 +28,10 @@ from pathlib import Path
 
 from platform_cli.local.windmill import child
 
-PRELOADED = ("psycopg", "platform_core.windmill.http", "platform_core.windmill.steps")
+PRELOADED = (
+    "psycopg", "platform_core.windmill.http", "platform_core.windmill.steps", "platform_core.windmill.flow_steps",
+    "platform_core.windmill.bookings", "platform_core.windmill.panel", "platform_core.dashboards.site",
+)  # fmt: skip
 MAX_ORDER_BYTES = 4096
 _PR_SET_PDEATHSIG = 1
 

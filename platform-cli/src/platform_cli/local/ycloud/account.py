@@ -8,31 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from platform_cli.local.api import Received, RequestRefused
 from platform_cli.local.ycloud import payloads
 from platform_cli.local.ycloud.webhooks import Endpoint
 
 SERVICE_WINDOW = timedelta(hours=24)
 _MAX_TEXT_CHARS = 4096
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)
-
-
-class RequestRefused(Exception):
-    """The API refuses the request at once."""
-
-    def __init__(self, status: int, code: str, target: str = "") -> None:
-        self.status = status
-        self.code = code
-        self.target = target
-        super().__init__(code)
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """One request the API got, for tests that count. The key is not kept."""
-
-    method: str
-    path: str
-    body: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,47 +1,12 @@
-"""How the stand-in may misbehave: each value describes the answer to one request."""
+"""How the YCloud stand-in may misbehave: the answers of any provider, and the reports it sends by itself."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from platform_cli.local.scenarios import Answer, Delay, Drop, Refuse, Scenario
 
-@dataclass(frozen=True, slots=True)
-class Refuse:
-    """An error in YCloud's envelope. `meta_code` is Meta's code beside YCloud's own."""
-
-    status: int
-    code: str
-    meta_code: str = ""
-    retry_after: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Delay:
-    """Do it, and answer only after `seconds`: beyond the caller's timeout the outcome is unknown to it."""
-
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """Close the connection without an answer, after doing it or before; `reset` closes it rudely."""
-
-    after_accepting: bool = True
-    reset: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Answer exactly this. `truncate` promises more bytes than it sends; `accept` does the deed first."""
-
-    status: int
-    body: bytes
-    content_type: str = "application/json"
-    truncate: bool = False
-    accept: bool = False
-
-
-Scenario = Refuse | Delay | Drop | Answer
+__all__ = ["Answer", "Delay", "Drop", "Refuse", "ReportPlan", "Scenario"]
 
 
 @dataclass(frozen=True, slots=True)

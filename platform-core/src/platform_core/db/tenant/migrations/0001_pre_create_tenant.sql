@@ -2543,6 +2543,7 @@ CREATE TABLE payments.obligation (
     opened_at    timestamptz NOT NULL,
     paid_at      timestamptz,
     cancelled_at timestamptz,
+    reminders_stopped_at timestamptz,
     CONSTRAINT obligation_state CHECK (state IN ('open', 'paid', 'cancelled')),
     CONSTRAINT obligation_amount_positive CHECK (amount_minor BETWEEN 1 AND 1000000000000000),
     CONSTRAINT obligation_never_overpaid CHECK (paid_minor BETWEEN 0 AND amount_minor),
@@ -2561,6 +2562,8 @@ COMMENT ON CONSTRAINT obligation_reference_once ON payments.obligation IS
     'The customer''s own reference names one debt, however often it is loaded.';
 COMMENT ON COLUMN payments.obligation.paid_minor IS
     'The sum of its allocations; both change in one statement, and ledger_difference proves it.';
+COMMENT ON COLUMN payments.obligation.reminders_stopped_at IS
+    'A person said that nobody shall be reminded of this debt any more; nothing is planned for it again.';
 CREATE INDEX obligation_of_contact ON payments.obligation (contact_id, id);
 COMMENT ON INDEX payments.obligation_of_contact IS 'What one contact owes.';
 CREATE INDEX obligation_open ON payments.obligation (due_on, id) WHERE state = 'open';
@@ -2867,10 +2870,10 @@ GRANT SELECT (sha256, content, mime_type, size_bytes, stored_at),
     ON payments.receipt_media TO api_tenant;
 GRANT SELECT (
         id, reference, contact_id, pupil, concept, due_on, amount_minor, currency, paid_minor, state, reason,
-        opened_at, paid_at, cancelled_at
+        opened_at, paid_at, cancelled_at, reminders_stopped_at
     ),
     INSERT (reference, contact_id, pupil, concept, due_on, amount_minor, currency, opened_at),
-    UPDATE (paid_minor, state, reason, paid_at, cancelled_at)
+    UPDATE (paid_minor, state, reason, paid_at, cancelled_at, reminders_stopped_at)
     ON payments.obligation TO api_tenant;
 GRANT SELECT (
         id, open_key, origin, contact_id, creator_type, creator_id, creator_role, currency, claimed_minor,
@@ -2927,6 +2930,99 @@ GRANT SELECT (
     INSERT (obligation_id, step, local_date, local_time, timezone, due_at, send_at, state, state_at),
     UPDATE (send_at, round, state, outbox_id, state_at)
     ON payments.reminder TO api_tenant;
+
+-- payments.approval_wait: flows in Windmill that wait for a decision about a claim. States and moves:
+-- platform_core/payments/lifecycle.py. The decision is never in here: it is taken by payments.claims.decide.
+
+CREATE TABLE payments.approval_wait (
+    id            bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT approval_wait_pkey PRIMARY KEY,
+    claim_id      bigint      NOT NULL CONSTRAINT approval_wait_claim_fkey REFERENCES payments.claim (id),
+    claim_version integer     NOT NULL,
+    flow_job      uuid        NOT NULL,
+    step_job      uuid        NOT NULL,
+    resume_id     bigint      NOT NULL,
+    signature     text,
+    state         text        NOT NULL DEFAULT 'waiting',
+    asked_at      timestamptz NOT NULL,
+    ended_at      timestamptz,
+    CONSTRAINT approval_wait_state CHECK (state IN ('waiting', 'settling', 'answered', 'lapsed', 'settled')),
+    CONSTRAINT approval_wait_ended_has_time CHECK (
+        (state IN ('answered', 'lapsed', 'settled')) = (ended_at IS NOT NULL)
+    ),
+    CONSTRAINT approval_wait_ended_keeps_no_secret CHECK ((ended_at IS NULL) = (signature IS NOT NULL)),
+    CONSTRAINT approval_wait_version_counts CHECK (claim_version > 0),
+    CONSTRAINT approval_wait_resume_id_bounded CHECK (resume_id BETWEEN 0 AND 4294967295),
+    CONSTRAINT approval_wait_signature_is_hex CHECK (signature ~ '^[0-9a-f]{64}$'),
+    CONSTRAINT approval_wait_flow_once UNIQUE (flow_job)
+);
+COMMENT ON CONSTRAINT approval_wait_flow_once ON payments.approval_wait IS
+    'A flow waits for one answer; a step that is tried again replaces what the attempt before it left.';
+COMMENT ON COLUMN payments.approval_wait.signature IS
+    'Whoever has it can resume the flow once, without a token. Read by approval_signature only; gone with the wait.';
+CREATE INDEX approval_wait_open ON payments.approval_wait (claim_id) WHERE ended_at IS NULL;
+COMMENT ON INDEX payments.approval_wait_open IS 'The flows that wait for one claim.';
+
+-- What lets a flow go on, once its claim was decided elsewhere; nothing before that, nothing after it ended.
+CREATE FUNCTION payments.approval_signature(wait bigint) RETURNS text
+    LANGUAGE sql STABLE
+    SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT w.signature
+    FROM payments.approval_wait AS w
+    INNER JOIN payments.claim AS c ON c.id = w.claim_id
+    WHERE w.id = approval_signature.wait AND w.state = 'settling' AND c.version > w.claim_version
+$$;
+COMMENT ON FUNCTION payments.approval_signature(bigint) IS
+    'The only way to read a signature: of a wait whose claim has moved on.';
+REVOKE EXECUTE ON FUNCTION payments.approval_signature(bigint) FROM PUBLIC;
+
+GRANT SELECT (id, claim_id, claim_version, flow_job, step_job, resume_id, state, asked_at, ended_at),
+    INSERT (claim_id, claim_version, flow_job, step_job, resume_id, signature, asked_at),
+    UPDATE (claim_version, step_job, resume_id, signature, state, ended_at)
+    ON payments.approval_wait TO api_tenant;
+GRANT EXECUTE ON FUNCTION payments.approval_signature(bigint) TO api_tenant;
+
+-- previews: what staff see of a receipt. One row is one verdict about one file, made by the process that draws.
+-- Rows only grow: the customer's login may add and read them, never change or remove them, so that what staff
+-- were shown when they decided can be looked at afterwards. The newest round counts.
+CREATE TABLE payments.preview (
+    sha256    bytea       NOT NULL CONSTRAINT preview_media_fkey REFERENCES payments.receipt_media (sha256),
+    round     integer     NOT NULL,
+    verdict   text        NOT NULL,
+    failure   text        NOT NULL DEFAULT '',
+    mime_type text,
+    content   bytea,
+    width     integer,
+    height    integer,
+    pages     integer,
+    judged_at timestamptz NOT NULL,
+    CONSTRAINT preview_pkey PRIMARY KEY (sha256, round),
+    CONSTRAINT preview_round_counts CHECK (round > 0),
+    CONSTRAINT preview_verdict CHECK (verdict IN ('made', 'failed')),
+    CONSTRAINT preview_failure CHECK (failure IN (
+        '', 'damaged', 'protected', 'empty', 'too_many_pixels', 'too_costly', 'too_slow', 'broke', 'wrong_type'
+    )),
+    CONSTRAINT preview_failed_says_why CHECK ((verdict = 'failed') = (failure <> '')),
+    CONSTRAINT preview_made_has_picture CHECK (
+        (verdict = 'made') = (num_nonnulls(mime_type, content, width, height, pages) = 5)
+        AND (verdict = 'failed') = (num_nonnulls(mime_type, content, width, height, pages) = 0)
+    ),
+    CONSTRAINT preview_is_webp CHECK (
+        mime_type = 'image/webp'
+        AND substring(content FROM 1 FOR 4) = 'RIFF'::bytea AND substring(content FROM 9 FOR 4) = 'WEBP'::bytea
+    ),
+    CONSTRAINT preview_is_small CHECK (
+        octet_length(content) <= 40960 AND width BETWEEN 1 AND 3000 AND height BETWEEN 1 AND 3000
+        AND pages BETWEEN 1 AND 1000000
+    )
+);
+COMMENT ON CONSTRAINT preview_pkey ON payments.preview IS
+    'A file is judged once a round, whichever messages brought it and however often the job runs.';
+
+GRANT SELECT (sha256, round, verdict, failure, mime_type, content, width, height, pages, judged_at),
+    INSERT (sha256, round, verdict, failure, mime_type, content, width, height, pages, judged_at)
+    ON payments.preview TO api_tenant;
 
 -- attendance: who was in class, from what evidence, and what families were told.
 --
@@ -3136,6 +3232,8 @@ CREATE TABLE attendance.result_student (
     )
 );
 COMMENT ON CONSTRAINT result_student_pkey ON attendance.result_student IS 'A student stands in a result once.';
+CREATE INDEX result_student_of_student ON attendance.result_student (student_id, result_id);
+COMMENT ON INDEX attendance.result_student_of_student IS 'What is known of one student.';
 
 -- A check-in that did not count in one version of a result, and why.
 CREATE TABLE attendance.result_quarantine (
@@ -3226,6 +3324,94 @@ GRANT SELECT (id, student_id, session_id, rule, version, state, outbox_id, apolo
     UPDATE (state, outbox_id, apology_outbox_id, state_at)
     ON attendance.follow_up TO api_tenant;
 
+-- bookings: trial classes that parents book in a calendar, and what came of each.
+--
+-- What the calendar said stays as it was said; what staff add or decide stands beside it. A booking's place in time
+-- never changes: who takes another hour has another booking.
+
+CREATE SCHEMA bookings;
+
+-- One row. Whoever takes in an event of a calendar holds it, so that the two events of a reschedule, which name each
+-- other and come in any order, never pass each other unseen. A customer has a few dozen of them a day.
+CREATE TABLE bookings.turn (
+    one boolean NOT NULL DEFAULT true CONSTRAINT turn_pkey PRIMARY KEY,
+    CONSTRAINT turn_is_one CHECK (one)
+);
+COMMENT ON CONSTRAINT turn_pkey ON bookings.turn IS 'There is one row to hold.';
+INSERT INTO bookings.turn (one) VALUES (true);
+
+-- One booking. States and moves: platform_core/bookings/lifecycle.py.
+CREATE TABLE bookings.booking (
+    id               bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT booking_pkey PRIMARY KEY,
+    source           text        NOT NULL,
+    source_id        text        NOT NULL,
+    rescheduled_from text        NOT NULL DEFAULT '',
+    rescheduled_to   text        NOT NULL DEFAULT '',
+    name             text        NOT NULL,
+    email            text        NOT NULL,
+    kind             text        NOT NULL,
+    starts_at        timestamptz NOT NULL,
+    ends_at          timestamptz NOT NULL,
+    booked_at        timestamptz NOT NULL,
+    contact_id       bigint CONSTRAINT booking_contact_fkey REFERENCES messaging.contact (id),
+    pupil            text,
+    course           text,
+    state            text        NOT NULL,
+    canceled_at      timestamptz,
+    no_show          boolean     NOT NULL DEFAULT false,
+    no_show_at       timestamptz,
+    student_id       bigint CONSTRAINT booking_student_fkey REFERENCES attendance.student (id),
+    decided_at       timestamptz,
+    decline_reason   text        NOT NULL DEFAULT '',
+    added_at         timestamptz NOT NULL,
+    CONSTRAINT booking_state CHECK (state IN (
+        'booked', 'rescheduled', 'canceled', 'no_show', 'enrolled', 'declined'
+    )),
+    CONSTRAINT booking_rescheduled_names_another CHECK (state <> 'rescheduled' OR rescheduled_to <> ''),
+    CONSTRAINT booking_canceled_has_time CHECK (state <> 'canceled' OR canceled_at IS NOT NULL),
+    CONSTRAINT booking_no_show_was_marked CHECK (state <> 'no_show' OR no_show_at IS NOT NULL),
+    CONSTRAINT booking_mark_has_time CHECK (NOT no_show OR no_show_at IS NOT NULL),
+    CONSTRAINT booking_enrolled_has_student CHECK ((state = 'enrolled') = (student_id IS NOT NULL)),
+    CONSTRAINT booking_decided_has_time CHECK ((state IN ('enrolled', 'declined')) = (decided_at IS NOT NULL)),
+    CONSTRAINT booking_ends_after_start CHECK (ends_at > starts_at),
+    CONSTRAINT booking_follows_another CHECK (source_id NOT IN (rescheduled_from, rescheduled_to)),
+    CONSTRAINT booking_texts_bounded CHECK (
+        length(source) BETWEEN 1 AND 60 AND length(source_id) BETWEEN 1 AND 255
+        AND length(rescheduled_from) <= 255 AND length(rescheduled_to) <= 255
+        AND length(name) <= 200 AND length(email) <= 320 AND length(kind) BETWEEN 1 AND 200
+        AND length(pupil) BETWEEN 1 AND 120 AND length(course) BETWEEN 1 AND 120
+        AND length(decline_reason) <= 500
+    ),
+    CONSTRAINT booking_source_once UNIQUE (source, source_id)
+);
+COMMENT ON CONSTRAINT booking_source_once ON bookings.booking IS
+    'The calendar''s own id names one booking, however often and in whatever order its events come.';
+COMMENT ON COLUMN bookings.booking.contact_id IS 'Whom messages go to; null until somebody knows a phone number.';
+COMMENT ON COLUMN bookings.booking.rescheduled_from IS 'The calendar''s id of the booking that this one replaces, or nothing.';
+CREATE INDEX booking_by_predecessor ON bookings.booking (source, rescheduled_from) WHERE rescheduled_from <> '';
+COMMENT ON INDEX bookings.booking_by_predecessor IS 'The booking that replaces one that was not known yet.';
+CREATE INDEX booking_waiting ON bookings.booking (ends_at, id) WHERE state IN ('booked', 'no_show');
+COMMENT ON INDEX bookings.booking_waiting IS 'Trial classes that are over and that staff said nothing of.';
+CREATE INDEX booking_of_contact ON bookings.booking (contact_id) WHERE contact_id IS NOT NULL;
+COMMENT ON INDEX bookings.booking_of_contact IS 'What a family booked.';
+
+GRANT USAGE ON SCHEMA bookings TO api_tenant;
+GRANT SELECT (one), UPDATE (one) ON bookings.turn TO api_tenant;
+GRANT SELECT (
+        id, source, source_id, rescheduled_from, rescheduled_to, name, email, kind, starts_at, ends_at, booked_at,
+        contact_id, pupil, course, state, canceled_at, no_show, no_show_at, student_id, decided_at, decline_reason,
+        added_at
+    ),
+    INSERT (
+        source, source_id, rescheduled_from, rescheduled_to, name, email, kind, starts_at, ends_at, booked_at,
+        contact_id, pupil, course, state, canceled_at, no_show, no_show_at, added_at
+    ),
+    UPDATE (
+        rescheduled_to, contact_id, pupil, course, state, canceled_at, no_show, no_show_at, student_id, decided_at,
+        decline_reason
+    )
+    ON bookings.booking TO api_tenant;
+
 -- What a person must look at: one row per trouble, however often it repeats.
 
 CREATE SCHEMA alerts;
@@ -3285,3 +3471,376 @@ GRANT UPDATE (severity, subject, detail, occurrences, last_at, state,
               acknowledged_at, acknowledged_by, resolved_at, resolved_by) ON alerts.alert TO api_tenant;
 GRANT SELECT (job_id, alert_id, at) ON alerts.occurrence TO api_tenant;
 GRANT INSERT (job_id, alert_id, at) ON alerts.occurrence TO api_tenant;
+
+-- dashboards: what the customer's panel shows of the past, counted by day of the customer's zone.
+--
+-- A tally is never added to: a day that was touched is counted again from the rows it comes from, so a repeat, a late
+-- change and a crash end in the same numbers. What marks a day as touched is written in the transaction of the change
+-- itself: there is no change that a refresh can miss, and no clock that must be believed.
+
+CREATE SCHEMA dashboards;
+COMMENT ON SCHEMA dashboards IS 'Read models of the customer''s panel: counts by day, kept up to date by the job dashboard.refresh.';
+
+CREATE TABLE dashboards.tally (
+    noun         text   NOT NULL,
+    day          date   NOT NULL,
+    label        text   NOT NULL,
+    outcome      text   NOT NULL,
+    count        bigint NOT NULL,
+    amount_minor bigint NOT NULL DEFAULT 0,
+    CONSTRAINT tally_pkey PRIMARY KEY (noun, day, label, outcome),
+    CONSTRAINT tally_noun CHECK (noun IN ('run', 'incoming', 'outgoing', 'claim', 'payment', 'reminder', 'session')),
+    CONSTRAINT tally_counts CHECK (count >= 0)
+);
+COMMENT ON TABLE dashboards.tally IS 'How many things of a kind a day had, by what became of them.';
+COMMENT ON CONSTRAINT tally_pkey ON dashboards.tally IS 'One number a day; counting again replaces it.';
+COMMENT ON COLUMN dashboards.tally.day IS 'A day of the customer''s zone.';
+COMMENT ON COLUMN dashboards.tally.label IS
+    'Job kind, message type, purpose, origin of a claim, currency, or empty: what the noun is told apart by.';
+COMMENT ON COLUMN dashboards.tally.amount_minor IS 'Of payments: their sum in the minor unit of the currency in `label`.';
+
+CREATE TABLE dashboards.latency (
+    kind   text     NOT NULL,
+    day    date     NOT NULL,
+    bucket smallint NOT NULL,
+    count  bigint   NOT NULL,
+    CONSTRAINT latency_pkey PRIMARY KEY (kind, day, bucket),
+    CONSTRAINT latency_bucket_is_one CHECK (bucket BETWEEN 0 AND 119),
+    CONSTRAINT latency_counts CHECK (count >= 0)
+);
+COMMENT ON TABLE dashboards.latency IS 'How long jobs that are due at once took from being asked for to being done: a histogram a day.';
+COMMENT ON COLUMN dashboards.latency.bucket IS
+    'A quarter of a doubling of milliseconds: bucket b holds 2^(b/4) up to 2^((b+1)/4).';
+
+CREATE TABLE dashboards.refreshed (
+    singleton boolean     NOT NULL DEFAULT true,
+    as_of     timestamptz NOT NULL,
+    timezone  text        NOT NULL,
+    CONSTRAINT refreshed_pkey PRIMARY KEY (singleton),
+    CONSTRAINT refreshed_is_one_row CHECK (singleton),
+    CONSTRAINT refreshed_timezone_bounded CHECK (length(timezone) BETWEEN 1 AND 60)
+);
+COMMENT ON TABLE dashboards.refreshed IS
+    'Up to when the tallies are complete, and of which zone their days are. Its lock lets one refresh run at a time.';
+
+-- No unique key: whoever changes something never waits for somebody else who does.
+CREATE TABLE dashboards.touched (
+    noun text        NOT NULL,
+    at   timestamptz NOT NULL,
+    CONSTRAINT touched_noun CHECK (noun IN ('incoming', 'outgoing', 'claim', 'payment', 'reminder', 'session'))
+) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
+COMMENT ON TABLE dashboards.touched IS 'Instants whose days must be counted again; a refresh takes them away.';
+
+-- Marks ---------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION dashboards.touch_incoming() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO dashboards.touched (noun, at)
+    SELECT DISTINCT 'incoming', date_trunc('hour', changed.received_at) FROM changed;
+    RETURN NULL;
+END;
+$$;
+CREATE TRIGGER message_touches_dashboards
+AFTER INSERT ON messaging.message
+REFERENCING NEW TABLE AS changed
+FOR EACH STATEMENT EXECUTE FUNCTION dashboards.touch_incoming();
+
+CREATE FUNCTION dashboards.touch_outgoing() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        INSERT INTO dashboards.touched (noun, at)
+        SELECT DISTINCT 'outgoing', date_trunc('hour', former.queued_at) FROM former;
+    END IF;
+    INSERT INTO dashboards.touched (noun, at)
+    SELECT DISTINCT 'outgoing', date_trunc('hour', changed.queued_at) FROM changed;
+    RETURN NULL;
+END;
+$$;
+CREATE TRIGGER outbox_asked_touches_dashboards
+AFTER INSERT ON messaging.outbox
+REFERENCING NEW TABLE AS changed
+FOR EACH STATEMENT EXECUTE FUNCTION dashboards.touch_outgoing();
+CREATE TRIGGER outbox_moved_touches_dashboards
+AFTER UPDATE ON messaging.outbox
+REFERENCING OLD TABLE AS former NEW TABLE AS changed
+FOR EACH STATEMENT EXECUTE FUNCTION dashboards.touch_outgoing();
+
+CREATE FUNCTION dashboards.touch_claim() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO dashboards.touched (noun, at)
+    SELECT DISTINCT 'claim', date_trunc('hour', changed.opened_at) FROM changed;
+    INSERT INTO dashboards.touched (noun, at)
+    SELECT DISTINCT 'payment', date_trunc('hour', changed.approved_at) FROM changed
+    WHERE changed.approved_at IS NOT NULL;
+    RETURN NULL;
+END;
+$$;
+CREATE TRIGGER claim_opened_touches_dashboards
+AFTER INSERT ON payments.claim
+REFERENCING NEW TABLE AS changed
+FOR EACH STATEMENT EXECUTE FUNCTION dashboards.touch_claim();
+CREATE TRIGGER claim_moved_touches_dashboards
+AFTER UPDATE ON payments.claim
+REFERENCING NEW TABLE AS changed
+FOR EACH STATEMENT EXECUTE FUNCTION dashboards.touch_claim();
+
+-- A reminder that is no longer sent may make a later one of its debt the first: all of them are counted again.
+CREATE FUNCTION dashboards.touch_reminder() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO dashboards.touched (noun, at)
+    SELECT DISTINCT 'reminder', date_trunc('hour', former.state_at) FROM former WHERE former.state = 'queued';
+    INSERT INTO dashboards.touched (noun, at)
+    SELECT DISTINCT 'reminder', date_trunc('hour', sent.state_at)
+    FROM changed
+    INNER JOIN payments.reminder AS sent ON sent.obligation_id = changed.obligation_id
+    WHERE sent.state = 'queued';
+    RETURN NULL;
+END;
+$$;
+CREATE TRIGGER reminder_touches_dashboards
+AFTER UPDATE ON payments.reminder
+REFERENCING OLD TABLE AS former NEW TABLE AS changed
+FOR EACH STATEMENT EXECUTE FUNCTION dashboards.touch_reminder();
+
+CREATE FUNCTION dashboards.touch_obligation() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO dashboards.touched (noun, at)
+    SELECT DISTINCT 'reminder', date_trunc('hour', sent.state_at)
+    FROM changed
+    INNER JOIN payments.reminder AS sent ON sent.obligation_id = changed.id
+    WHERE sent.state = 'queued';
+    RETURN NULL;
+END;
+$$;
+CREATE TRIGGER obligation_touches_dashboards
+AFTER UPDATE ON payments.obligation
+REFERENCING NEW TABLE AS changed
+FOR EACH STATEMENT EXECUTE FUNCTION dashboards.touch_obligation();
+
+CREATE FUNCTION dashboards.touch_session() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO dashboards.touched (noun, at)
+    SELECT DISTINCT 'session', date_trunc('hour', changed.starts_at) FROM changed;
+    RETURN NULL;
+END;
+$$;
+CREATE TRIGGER session_touches_dashboards
+AFTER UPDATE ON attendance.session
+REFERENCING NEW TABLE AS changed
+FOR EACH STATEMENT EXECUTE FUNCTION dashboards.touch_session();
+
+CREATE FUNCTION dashboards.touch_result() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO dashboards.touched (noun, at)
+    SELECT DISTINCT 'session', date_trunc('hour', held.starts_at)
+    FROM changed
+    INNER JOIN attendance.session AS held ON held.id = changed.session_id;
+    RETURN NULL;
+END;
+$$;
+CREATE TRIGGER result_touches_dashboards
+AFTER INSERT ON attendance.result
+REFERENCING NEW TABLE AS changed
+FOR EACH STATEMENT EXECUTE FUNCTION dashboards.touch_result();
+
+-- Taking rows away needs a privilege on the whole table, which would also let a login lock it.
+CREATE FUNCTION dashboards.take_touched() RETURNS TABLE (noun text, at timestamptz)
+LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH taken AS (DELETE FROM dashboards.touched AS t RETURNING t.noun, t.at)
+    SELECT DISTINCT taken.noun, taken.at FROM taken
+$$;
+COMMENT ON FUNCTION dashboards.take_touched IS
+    'The instants marked so far, once: taken away in the transaction that counts their days.';
+
+-- Lists of the panel --------------------------------------------------------------------------------------
+
+CREATE INDEX claim_to_decide ON payments.claim (id) WHERE state IN ('pending_review', 'awaiting_second');
+COMMENT ON INDEX payments.claim_to_decide IS 'What staff must decide, the oldest claim first.';
+CREATE INDEX claim_asked ON payments.claim (id) WHERE state IN ('received', 'needs_info', 'evidence_failed');
+COMMENT ON INDEX payments.claim_asked IS 'What waits for the contact.';
+CREATE INDEX claim_settled ON payments.claim (id) WHERE state IN (
+    'approved', 'reconciled', 'rejected', 'duplicate', 'withdrawn', 'expired', 'reversed'
+);
+COMMENT ON INDEX payments.claim_settled IS 'What is decided, to look back.';
+CREATE INDEX claim_by_opening ON payments.claim (opened_at);
+COMMENT ON INDEX payments.claim_by_opening IS 'The claims of a day.';
+CREATE INDEX claim_by_approval ON payments.claim (approved_at) WHERE approved_at IS NOT NULL;
+COMMENT ON INDEX payments.claim_by_approval IS 'The payments of a day.';
+CREATE INDEX reminder_by_sending ON payments.reminder (state_at) WHERE state = 'queued';
+COMMENT ON INDEX payments.reminder_by_sending IS 'The reminders sent on a day.';
+CREATE INDEX message_by_arrival ON messaging.message (received_at);
+COMMENT ON INDEX messaging.message_by_arrival IS 'What came in on a day.';
+CREATE INDEX outbox_by_asking ON messaging.outbox (queued_at);
+COMMENT ON INDEX messaging.outbox_by_asking IS 'What was to be sent on a day.';
+CREATE INDEX outbox_troubled ON messaging.outbox (id) WHERE state IN ('failed', 'ambiguous');
+COMMENT ON INDEX messaging.outbox_troubled IS 'What did not arrive, or nobody knows.';
+CREATE INDEX session_by_start ON attendance.session (starts_at, id);
+COMMENT ON INDEX attendance.session_by_start IS 'The classes of a day, and the newest ones.';
+CREATE INDEX alert_unresolved ON alerts.alert (severity, last_at DESC, id DESC) WHERE state <> 'resolved';
+COMMENT ON INDEX alerts.alert_unresolved IS 'What needs a person, the gravest first.';
+
+-- Grants --------------------------------------------------------------------------------------------------
+
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA dashboards FROM PUBLIC;
+GRANT USAGE ON SCHEMA dashboards TO api_tenant;
+GRANT EXECUTE ON FUNCTION dashboards.take_touched() TO api_tenant;
+GRANT SELECT (noun, day, label, outcome, count, amount_minor),
+    INSERT (noun, day, label, outcome, count, amount_minor),
+    UPDATE (count, amount_minor)
+    ON dashboards.tally TO api_tenant;
+GRANT SELECT (kind, day, bucket, count),
+    INSERT (kind, day, bucket, count),
+    UPDATE (count)
+    ON dashboards.latency TO api_tenant;
+GRANT SELECT (singleton, as_of, timezone),
+    INSERT (singleton, as_of, timezone),
+    UPDATE (as_of, timezone)
+    ON dashboards.refreshed TO api_tenant;
+
+-- panel: who may enter the staff panel, and what they did there.
+--
+-- A link is a signed text and this row: the text says whom it was made for, the row lets it be withdrawn. What a
+-- person may do is never read from either, but from tenancy.member at each request. A session is one browser that
+-- entered; only a hash of what its cookie holds is here, and the key that signs both is not in this database at all:
+-- who reads every row, or writes one, has no cookie and can make none.
+
+CREATE SCHEMA panel;
+COMMENT ON SCHEMA panel IS 'Links into the staff panel, the browsers that entered by them, and counts of their use.';
+
+CREATE TABLE panel.link (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    member text NOT NULL,
+    role text NOT NULL,
+    state text NOT NULL DEFAULT 'live',
+    created_at timestamptz NOT NULL,
+    created_by text NOT NULL,
+    expires_at timestamptz NOT NULL,
+    entries integer NOT NULL DEFAULT 0,
+    max_entries integer NOT NULL,
+    last_entered_at timestamptz,
+    revoked_at timestamptz,
+    revoked_by text,
+    CONSTRAINT link_pkey PRIMARY KEY (id),
+    CONSTRAINT link_member_fkey FOREIGN KEY (member) REFERENCES tenancy.member (handle),
+    CONSTRAINT link_role_known CHECK (role IN ('owner', 'ops', 'viewer')),
+    CONSTRAINT link_state CHECK (state IN ('live', 'revoked')),
+    CONSTRAINT link_revoked_has_time CHECK ((state = 'revoked') = (revoked_at IS NOT NULL)),
+    CONSTRAINT link_revoked_by_someone CHECK ((revoked_at IS NULL) = (revoked_by IS NULL)),
+    CONSTRAINT link_expires_within_bounds CHECK (
+        expires_at > created_at AND expires_at <= created_at + interval '169 hours'
+    ),
+    CONSTRAINT link_entries_bounded CHECK (max_entries BETWEEN 1 AND 50 AND entries BETWEEN 0 AND max_entries),
+    CONSTRAINT link_entered_has_time CHECK ((entries > 0) = (last_entered_at IS NOT NULL)),
+    CONSTRAINT link_texts_bounded CHECK (length(created_by) BETWEEN 1 AND 200 AND length(revoked_by) BETWEEN 1 AND 200)
+);
+COMMENT ON TABLE panel.link IS 'A way into the panel for one member. It ends by its time, by its number of entries, or revoked.';
+COMMENT ON COLUMN panel.link.role IS 'The most this link permits; what it permits is the lesser of this and the member''s role now.';
+COMMENT ON COLUMN panel.link.max_entries IS
+    'How often it lets somebody in. Bounded, so that a link found in an old chat or a log is soon worth nothing.';
+CREATE INDEX link_by_member ON panel.link (member);
+
+CREATE TABLE panel.session (
+    id_sha256 bytea NOT NULL,
+    link_id bigint NOT NULL,
+    state text NOT NULL DEFAULT 'open',
+    opened_at timestamptz NOT NULL,
+    seen_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL,
+    language text,
+    theme text,
+    closed_at timestamptz,
+    CONSTRAINT panel_session_pkey PRIMARY KEY (id_sha256),
+    CONSTRAINT panel_session_link_fkey FOREIGN KEY (link_id) REFERENCES panel.link (id),
+    CONSTRAINT panel_session_id_is_sha256 CHECK (octet_length(id_sha256) = 32),
+    CONSTRAINT panel_session_state CHECK (state IN ('open', 'closed')),
+    CONSTRAINT panel_session_closed_has_time CHECK ((state = 'closed') = (closed_at IS NOT NULL)),
+    CONSTRAINT panel_session_times_in_order CHECK (seen_at >= opened_at AND expires_at > opened_at),
+    CONSTRAINT panel_session_language_known CHECK (language IN ('es', 'en')),
+    CONSTRAINT panel_session_theme_known CHECK (theme IN ('auto', 'light', 'dark'))
+);
+COMMENT ON TABLE panel.session IS 'One browser that entered. It ends when left, when idle for two hours, or with its link.';
+COMMENT ON COLUMN panel.session.id_sha256 IS 'Of what the cookie holds; the cookie itself is stored nowhere.';
+COMMENT ON COLUMN panel.session.language IS 'What the person chose; NULL until they did.';
+COMMENT ON COLUMN panel.session.theme IS 'Light or dark, as the person chose; NULL until they did.';
+CREATE INDEX panel_session_by_link ON panel.session (link_id);
+
+CREATE TABLE panel.use (
+    link_id bigint NOT NULL,
+    day date NOT NULL,
+    what text NOT NULL,
+    count bigint NOT NULL DEFAULT 1,
+    CONSTRAINT use_pkey PRIMARY KEY (link_id, day, what),
+    CONSTRAINT use_link_fkey FOREIGN KEY (link_id) REFERENCES panel.link (id),
+    CONSTRAINT use_what_is_a_word CHECK (what ~ '^[a-z][a-z_]*(\.[a-z_]+)?$' AND length(what) <= 60),
+    CONSTRAINT use_counted CHECK (count > 0)
+);
+COMMENT ON TABLE panel.use IS 'How often a link''s holder looked at which page, or was refused what, by day in UTC.';
+
+CREATE TABLE panel.refusal (
+    hour timestamptz NOT NULL,
+    reason text NOT NULL,
+    count bigint NOT NULL DEFAULT 1,
+    CONSTRAINT panel_refusal_pkey PRIMARY KEY (hour, reason),
+    CONSTRAINT panel_refusal_reason_is_a_word CHECK (reason ~ '^[a-z][a-z_]*$' AND length(reason) <= 60),
+    CONSTRAINT panel_refusal_counted CHECK (count > 0)
+);
+COMMENT ON TABLE panel.refusal IS
+    'What came without any link of this customer, by hour. Nothing of what a stranger sent is stored.';
+
+GRANT USAGE ON SCHEMA panel TO api_tenant;
+GRANT SELECT (id, member, role, state, created_at, created_by, expires_at, entries, max_entries, last_entered_at,
+              revoked_at, revoked_by) ON panel.link TO api_tenant;
+GRANT INSERT (member, role, created_at, created_by, expires_at, max_entries) ON panel.link TO api_tenant;
+GRANT UPDATE (state, entries, last_entered_at, revoked_at, revoked_by) ON panel.link TO api_tenant;
+GRANT SELECT (id_sha256, link_id, state, opened_at, seen_at, expires_at, language, theme, closed_at)
+    ON panel.session TO api_tenant;
+GRANT INSERT (id_sha256, link_id, opened_at, seen_at, expires_at) ON panel.session TO api_tenant;
+GRANT UPDATE (state, seen_at, language, theme, closed_at) ON panel.session TO api_tenant;
+GRANT SELECT (link_id, day, what, count) ON panel.use TO api_tenant;
+GRANT INSERT (link_id, day, what) ON panel.use TO api_tenant;
+GRANT UPDATE (count) ON panel.use TO api_tenant;
+GRANT SELECT (hour, reason, count) ON panel.refusal TO api_tenant;
+GRANT INSERT (hour, reason) ON panel.refusal TO api_tenant;
+GRANT UPDATE (count) ON panel.refusal TO api_tenant;
+
+-- A removed member's links end with them: who is added again later needs a new one.
+CREATE FUNCTION panel.revoke_links_of_removed() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE panel.link AS l
+    SET state = 'revoked', revoked_at = NEW.removed_at, revoked_by = 'removal of the member'
+    WHERE l.member = NEW.handle AND l.state = 'live';
+    RETURN NULL;
+END;
+$$;
+REVOKE EXECUTE ON FUNCTION panel.revoke_links_of_removed() FROM PUBLIC;
+
+CREATE TRIGGER member_removed_revokes_links
+AFTER UPDATE OF removed_at ON tenancy.member
+FOR EACH ROW WHEN (OLD.removed_at IS NULL AND NEW.removed_at IS NOT NULL)
+EXECUTE FUNCTION panel.revoke_links_of_removed();

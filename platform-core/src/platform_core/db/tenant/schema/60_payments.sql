@@ -35,6 +35,7 @@ CREATE TABLE payments.obligation (
     opened_at    timestamptz NOT NULL,
     paid_at      timestamptz,
     cancelled_at timestamptz,
+    reminders_stopped_at timestamptz,
     CONSTRAINT obligation_state CHECK (state IN ('open', 'paid', 'cancelled')),
     CONSTRAINT obligation_amount_positive CHECK (amount_minor BETWEEN 1 AND 1000000000000000),
     CONSTRAINT obligation_never_overpaid CHECK (paid_minor BETWEEN 0 AND amount_minor),
@@ -53,6 +54,8 @@ COMMENT ON CONSTRAINT obligation_reference_once ON payments.obligation IS
     'The customer''s own reference names one debt, however often it is loaded.';
 COMMENT ON COLUMN payments.obligation.paid_minor IS
     'The sum of its allocations; both change in one statement, and ledger_difference proves it.';
+COMMENT ON COLUMN payments.obligation.reminders_stopped_at IS
+    'A person said that nobody shall be reminded of this debt any more; nothing is planned for it again.';
 CREATE INDEX obligation_of_contact ON payments.obligation (contact_id, id);
 COMMENT ON INDEX payments.obligation_of_contact IS 'What one contact owes.';
 CREATE INDEX obligation_open ON payments.obligation (due_on, id) WHERE state = 'open';
@@ -359,10 +362,10 @@ GRANT SELECT (sha256, content, mime_type, size_bytes, stored_at),
     ON payments.receipt_media TO api_tenant;
 GRANT SELECT (
         id, reference, contact_id, pupil, concept, due_on, amount_minor, currency, paid_minor, state, reason,
-        opened_at, paid_at, cancelled_at
+        opened_at, paid_at, cancelled_at, reminders_stopped_at
     ),
     INSERT (reference, contact_id, pupil, concept, due_on, amount_minor, currency, opened_at),
-    UPDATE (paid_minor, state, reason, paid_at, cancelled_at)
+    UPDATE (paid_minor, state, reason, paid_at, cancelled_at, reminders_stopped_at)
     ON payments.obligation TO api_tenant;
 GRANT SELECT (
         id, open_key, origin, contact_id, creator_type, creator_id, creator_role, currency, claimed_minor,

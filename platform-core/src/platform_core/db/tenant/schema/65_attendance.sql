@@ -206,6 +206,8 @@ CREATE TABLE attendance.result_student (
     )
 );
 COMMENT ON CONSTRAINT result_student_pkey ON attendance.result_student IS 'A student stands in a result once.';
+CREATE INDEX result_student_of_student ON attendance.result_student (student_id, result_id);
+COMMENT ON INDEX attendance.result_student_of_student IS 'What is known of one student.';
 
 -- A check-in that did not count in one version of a result, and why.
 CREATE TABLE attendance.result_quarantine (

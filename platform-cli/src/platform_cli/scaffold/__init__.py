@@ -1,0 +1,1 @@
+"""A new connector from templates, and what is left to write of one."""
