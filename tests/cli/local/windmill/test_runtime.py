@@ -16,7 +16,7 @@ from typing import Literal
 import pytest
 
 from platform_cli.local.windmill.processes import StarterGone
-from platform_cli.local.windmill.runtime import JobStarted, Runtime, Trigger
+from platform_cli.local.windmill.runtime import JobEnded, JobStarted, Runtime, Trigger
 from platform_core.errors import NotFound
 from tests.support.windmill import add_script
 
@@ -319,3 +319,25 @@ def test_an_unknown_script_is_named(runtime: Runtime) -> None:
         runtime.run_script("f/acme/none", {})
 
     assert "f/acme/about" in refused.value.next_step
+
+
+def test_a_job_that_was_told_as_started_is_told_as_ended_with_how_it_went(tmp_path: Path) -> None:
+    """Once each, in order, and also for a script that never got a process."""
+    add_script(tmp_path, "hello", "def main():\n    return 1\n")
+    add_script(tmp_path, "boom", "def main():\n    raise ValueError('boom')\n")
+    told: list[JobStarted | JobEnded] = []
+    with Runtime(tmp_path, {}, mode="cold", on_start=told.append, on_end=told.append) as runtime:
+        runtime.run_script("f/acme/hello", {})
+        runtime.run_script("f/acme/boom", {})
+        runtime.run_script("f/acme/hello", {"x": "$var:f/acme/nope"})
+
+    assert [
+        (type(one).__name__, one.path, one.ok if isinstance(one, JobEnded) else None) for one in told
+    ] == [
+        ("JobStarted", "f/acme/hello", None),
+        ("JobEnded", "f/acme/hello", True),
+        ("JobStarted", "f/acme/boom", None),
+        ("JobEnded", "f/acme/boom", False),
+        ("JobEnded", "f/acme/hello", False),
+    ]
+    assert told[0].job_id == told[1].job_id

@@ -1,72 +1,40 @@
 """One machine's Windmill without HTTP: a request or a call becomes a job, its result an answer.
 
-Each job gets a folder, a token for its customer's items and a process of its own (`processes`); at most
-`max_jobs` run at once, the others wait. Arguments go through `jsonb` and the search for references exactly
-as on the server, before the script's process exists.
+What a job is, and how it runs, is in `jobs`; what can be run is in `items`.
 """
 
 from __future__ import annotations
 
-import json
-import secrets
-import shutil
-import tempfile
 import threading
-import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
-from platform_cli.local.windmill import answers, child, events, items, jsonb, references, routes
+from platform_cli.local.windmill import answers, events, items, jsonb, references, routes
 from platform_cli.local.windmill.answers import HttpAnswer, RequestRefused
 from platform_cli.local.windmill.items import HttpRoute, Script
+from platform_cli.local.windmill.jobs import (
+    JobEnded,
+    Jobs,
+    JobStarted,
+    Order,
+    Trigger,
+    robot,
+    username_of,
+)
 from platform_cli.local.windmill.jsonb import Json
-from platform_cli.local.windmill.processes import Mode, Starter
-from platform_cli.local.windmill.references import OWNER, Reader
-from platform_cli.local.windmill.results import JobResult, execution_error, job_result
+from platform_cli.local.windmill.processes import Mode
+from platform_cli.local.windmill.references import Reader
+from platform_cli.local.windmill.results import JobResult
 from platform_core.errors import NotFound, Unavailable
 
+__all__ = ["JobEnded", "JobStarted", "Runtime", "Trigger"]
+
 DEFAULT_TIMEOUT_S = 600.0
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_MILLISECONDS = 1000
 
 Headers = Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Trigger:
-    """What started a job: `path` is the route's or schedule's, `scheduled_for` an aware instant."""
-
-    kind: Literal["api", "http", "schedule"] = "api"
-    path: str = ""
-    scheduled_for: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class JobStarted:
-    """A job's process exists. `pid` can be killed alone."""
-
-    pid: int
-    job_id: str
-    path: str
-    trigger: Trigger
-
-
-@dataclass(frozen=True, slots=True)
-class _Order:
-    """One job before its process exists."""
-
-    script: Script
-    arguments: Mapping[str, Json] = field(repr=False)
-    preprocess: bool
-    reader: Reader
-    trigger: Trigger
-    timeout_s: float
-    job_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
 class Runtime:
@@ -85,13 +53,13 @@ class Runtime:
         mode: Mode = "warm",
         on_start: Callable[[JobStarted], None] | None = None,
         *,
+        on_end: Callable[[JobEnded], None] | None = None,
         variables: Mapping[str, str] | None = None,
         max_jobs: int = 16,
     ) -> None:
         loaded = items.load_customers(customers_root, workspace=workspace)
         self.workspace = workspace
         self.mode: Mode = mode
-        self.base_url = ""
         self.scripts = {path: script for customer in loaded for path, script in customer.scripts.items()}
         self.routes = tuple(route for customer in loaded for route in customer.routes)
         self.schedules = tuple(schedule for customer in loaded for schedule in customer.schedules)
@@ -103,14 +71,15 @@ class Runtime:
                 **(variables or {}),
             },
         )
-        self.admin_token = secrets.token_urlsafe(32)
-        self._on_start = on_start
-        self._readers = {self.admin_token: Reader(OWNER, f"{OWNER}@windmill.dev", f"u/{OWNER}", None)}
-        self._reserved: dict[str, Mapping[str, str]] = {}
-        self._slots = threading.BoundedSemaphore(max_jobs)
+        self.jobs = Jobs(
+            workspace=workspace,
+            mode=mode,
+            store=self.store,
+            max_jobs=max_jobs,
+            on_start=on_start,
+            on_end=on_end,
+        )
         self._unwatched: list[threading.Thread] = []
-        self._home = Path(tempfile.mkdtemp(prefix="wm-"))
-        self._starter = Starter(mode, self._home)
 
     def __enter__(self) -> Self:
         return self
@@ -120,32 +89,42 @@ class Runtime:
 
     def close(self) -> None:
         """End every job and remove what jobs left on disk. Safe to call twice."""
-        self._starter.close()
+        self.jobs.stop()
         for waiting in self._unwatched:
             waiting.join()
         self._unwatched.clear()
-        shutil.rmtree(self._home, ignore_errors=True)
+        self.jobs.forget()
 
     @property
     def starter_pid(self) -> int:
         """The process every job is a child of; 0 before the first job."""
-        return self._starter.pid
+        return self.jobs.starter_pid
 
-    # --- Who asks -----------------------------------------------------------------------------------------
+    @property
+    def admin_token(self) -> str:
+        """The token that may do everything."""
+        return self.jobs.admin_token
+
+    @property
+    def base_url(self) -> str:
+        """Where this runtime is served; empty while it is not."""
+        return self.jobs.base_url
+
+    @base_url.setter
+    def base_url(self, url: str) -> None:
+        self.jobs.base_url = url
 
     def reader(self, token: str) -> Reader | None:
         """Whose token this is: the administrator's, or that of a job that still runs. None for any other."""
-        return self._readers.get(token)
+        return self.jobs.reader(token)
 
     def reserved_variables(self, token: str) -> Mapping[str, str] | None:
         """The `WM_*` variables of the job this token belongs to."""
-        return self._reserved.get(token)
+        return self.jobs.reserved_variables(token)
 
     def token_for(self, customer: str) -> str:
         """A lasting token with the rights of the customer's robot: it reads and runs `f/<customer>/` only."""
-        token = secrets.token_urlsafe(32)
-        self._readers[token] = _robot(f"f/{customer}/", f"robot{customer}", token)
-        return token
+        return self.jobs.token_for(customer)
 
     # --- What can be asked --------------------------------------------------------------------------------
 
@@ -168,8 +147,10 @@ class Runtime:
             )
         arguments = {name: jsonb.from_python(value) for name, value in args.items()}
         started_by = trigger or Trigger()
-        reader = _robot(path, _username(started_by, path))
-        return self._run(_Order(script, arguments, False, reader, started_by, timeout_s or DEFAULT_TIMEOUT_S))
+        reader = robot(path, username_of(started_by, path))
+        return self.jobs.run(
+            self._order(script, arguments, reader, started_by, timeout_s=timeout_s or DEFAULT_TIMEOUT_S)
+        )
 
     def handle_route(
         self, method: str, path: str, query: str, headers: Headers, body: bytes, *, token: str = ""
@@ -228,9 +209,9 @@ class Runtime:
         else:
             arguments = events.main_arguments(body, wrap=route.wrap_body)
         trigger = Trigger("http", route.path)
-        reader = _robot(route.script_path, _username(trigger, route.path))
+        reader = robot(route.script_path, username_of(trigger, route.path))
         return self._answered(
-            _Order(script, arguments, script.has_preprocessor, reader, trigger, DEFAULT_TIMEOUT_S)
+            self._order(script, arguments, reader, trigger, preprocess=script.has_preprocessor)
         )
 
     def handle_run(
@@ -260,15 +241,32 @@ class Runtime:
                 if preprocess
                 else events.main_arguments(parsed, wrap=options.wrap_body)
             )
-            order = _Order(script, arguments, preprocess, reader, Trigger(), DEFAULT_TIMEOUT_S)
+            order = self._order(script, arguments, reader, Trigger(), preprocess=preprocess)
             return self._answered(order) if wait else self._begun(order)
         except RequestRefused as error:
             return error.answer
 
-    def _begun(self, order: _Order) -> HttpAnswer:
+    def _order(
+        self,
+        script: Script,
+        arguments: Mapping[str, Json],
+        reader: Reader,
+        trigger: Trigger,
+        *,
+        preprocess: bool = False,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> Order:
+        return Order(script, arguments, preprocess, reader, trigger, timeout_s, self.beside(script.path))
+
+    def beside(self, path: str) -> tuple[Script, ...]:
+        """The scripts of the customer whose item `path` is: what a script of theirs may import."""
+        customer = path.split("/")[1]
+        return tuple(one for one in self.scripts.values() if one.path.startswith(f"f/{customer}/"))
+
+    def _begun(self, order: Order) -> HttpAnswer:
         def run() -> None:
             with suppress(RequestRefused, Unavailable):  # the caller has its answer and left
-                self._run(order)
+                self.jobs.run(order)
 
         job = threading.Thread(target=run, name=f"job-{order.job_id}")
         self._unwatched = [one for one in self._unwatched if one.is_alive()]
@@ -276,144 +274,9 @@ class Runtime:
         job.start()
         return answers.text(201, order.job_id)
 
-    def _answered(self, order: _Order) -> HttpAnswer:
-        result = self._run(order)
+    def _answered(self, order: Order) -> HttpAnswer:
+        result = self.jobs.run(order)
         return answers.to_answer(result.text, ok=result.ok)
-
-    # --- One job ------------------------------------------------------------------------------------------
-
-    def _run(self, order: _Order) -> JobResult:
-        try:
-            jsonb.to_text(dict(order.arguments))
-        except jsonb.NotStorable as error:
-            raise events.database_refusal(error) from error
-        except jsonb.TooDeep as error:
-            raise events.too_deep(error) from error
-        with self._slots:
-            started = time.monotonic()
-            with self._job(order) as job:
-                try:
-                    arguments = references.resolve_arguments(
-                        order.arguments, self.store, job.reader, job.environment
-                    )
-                except references.Unresolvable as error:
-                    return JobResult(False, execution_error(f"execution error:\n{error}"), "", 0, 0)
-                folder = self._prepare(job, order, arguments)
-                timeout_s = min(order.timeout_s, order.script.timeout_s or order.timeout_s)
-                ended = self._starter.run(folder, timeout_s, lambda pid: self._tell(pid, job, order))
-                return job_result(
-                    ended, folder, job.job_id, round((time.monotonic() - started) * _MILLISECONDS)
-                )
-
-    def _tell(self, pid: int, job: _Job, order: _Order) -> None:
-        if self._on_start is not None:
-            self._on_start(JobStarted(pid, job.job_id, order.script.path, order.trigger))
-
-    @contextmanager
-    def _job(self, order: _Order) -> Iterator[_Job]:
-        """The job's identity: its token is good until it ends, its folder is gone afterwards."""
-        job_id, token = order.job_id, f"jwt_{secrets.token_urlsafe(32)}"
-        reader = Reader(
-            order.reader.username,
-            order.reader.email,
-            order.reader.permissioned_as,
-            order.reader.folder,
-            f"job-span-{job_id}",
-        )
-        environment = self._environment(order, job_id, token)
-        self._readers[token], self._reserved[token] = reader, environment
-        try:
-            yield _Job(job_id, reader, environment)
-        finally:
-            del self._readers[token], self._reserved[token]
-            shutil.rmtree(self._home / job_id, ignore_errors=True)
-
-    def _environment(self, order: _Order, job_id: str, token: str) -> dict[str, str]:
-        """Windmill's own set, nothing of this process's. What belongs to flows and apps stays empty."""
-        path, trigger, reader = order.script.path, order.trigger, order.reader
-        schedule = trigger.path if trigger.kind == "schedule" else ""
-        scheduled_for = (trigger.scheduled_for or datetime.now(UTC)).astimezone(UTC)
-        origin = (schedule or "manual").replace("/", "_")
-        stamp = round(time.time() * _MILLISECONDS)
-        return {
-            "WM_WORKSPACE": self.workspace,
-            "WM_TOKEN": token,
-            "WM_EMAIL": reader.email,
-            "WM_USERNAME": reader.username,
-            "WM_BASE_URL": self.base_url,
-            "WM_JOB_ID": job_id,
-            "WM_JOB_PATH": path,
-            "WM_ROOT_JOB_ID": job_id,
-            "WM_SCHEDULE_PATH": schedule,
-            "WM_SCHEDULED_FOR": scheduled_for.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "WM_PERMISSIONED_AS": reader.permissioned_as,
-            "WM_STATE_PATH": f"{path}/{reader.username if schedule else 'user'}",
-            "WM_OBJECT_PATH": f"{path.replace('/', '_')}/{origin}/{stamp}_{job_id}",
-            "WM_WORKER_GROUP": "default",
-            "WM_RUNNABLE_ID": "",
-            **dict.fromkeys(_EMPTY_VARIABLES, ""),
-            "BASE_INTERNAL_URL": self.base_url,
-            "PATH": _PATH,
-            "HOME": str(self._home),
-            "TZ": "",
-            "PYTHONPATH": "",
-            "LC_CTYPE": "C.UTF-8",
-        }
-
-    def _prepare(self, job: _Job, order: _Order, arguments: Mapping[str, Json]) -> Path:
-        """The job's folder: its request, and the customer's scripts where `f.<customer>` finds them."""
-        folder = self._home / job.job_id
-        _, customer, name = order.script.path.split("/")
-        package = folder / "f" / customer
-        package.mkdir(parents=True)
-        module = name.replace("-", "_").lower()
-        shutil.copyfile(order.script.file, package / f"{module}.py")
-        for path, other in self.scripts.items():
-            if path.startswith(f"f/{customer}/") and path != order.script.path:
-                (package / other.file.name.replace("-", "_")).symlink_to(other.file.resolve())
-        request = {
-            "folder": str(folder),
-            "module": f"f.{customer}.{module}",
-            "arguments": jsonb.to_text(dict(arguments)),
-            "preprocess": order.preprocess,
-            "environment": dict(job.environment),
-        }
-        (folder / child.REQUEST).write_text(json.dumps(request), encoding="ascii")
-        return folder
-
-
-_EMPTY_VARIABLES = (
-    "WM_FLOW_JOB_ID",
-    "WM_ROOT_FLOW_JOB_ID",
-    "WM_FLOW_PATH",
-    "WM_FLOW_STEP_ID",
-    "WM_END_USER_EMAIL",
-    "WM_TESTED_RUNNABLE",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    job_id: str
-    reader: Reader
-    environment: Mapping[str, str] = field(repr=False)
-
-
-def _robot(path: str, username: str, token_prefix: str = "") -> Reader:
-    customer = path.split("/")[1]
-    return Reader(
-        username, f"robot-{customer}@robots.invalid", f"u/robot{customer}", customer, token_prefix[:10]
-    )
-
-
-def _username(trigger: Trigger, path: str) -> str:
-    match trigger.kind:
-        case "http":
-            return f"HTTP-{trigger.path}"
-        case "schedule":
-            return f"schedule-{trigger.path.replace('/', '-')}"
-        case "api":
-            return f"robot{path.split('/')[1]}"
 
 
 def _content_type(headers: Headers) -> str | None:
