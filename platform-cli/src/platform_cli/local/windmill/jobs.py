@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,12 +25,14 @@ from typing import Literal
 from platform_cli.local.windmill import child, events, jsonb, references
 from platform_cli.local.windmill.items import Script
 from platform_cli.local.windmill.jsonb import Json
-from platform_cli.local.windmill.processes import Mode, Starter
+from platform_cli.local.windmill.processes import Mode, Starter, Stop
 from platform_cli.local.windmill.references import OWNER, Reader
 from platform_cli.local.windmill.results import JobResult, execution_error, job_result
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MILLISECONDS = 1000
+_REMEMBERED_JOBS = 10_000
+_SLOT_POLL_S = 0.1
 
 JobKind = Literal["script", "flowscript", "identity", "flow"]
 """A deployed script, a script written inside a flow, a step that passes its input on, and a flow."""
@@ -94,6 +97,7 @@ class Order:
     timeout_s: float
     beside: Sequence[Script] = field(default=(), repr=False)
     kind: JobKind = "script"
+    mode: Mode | None = None
     step: FlowStep | None = None
     job_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
@@ -126,6 +130,8 @@ class Jobs:
         self._on_end = on_end
         self._readers = {self.admin_token: Reader(OWNER, f"{OWNER}@windmill.dev", f"u/{OWNER}", None)}
         self._reserved: dict[str, Mapping[str, str]] = {}
+        self._stops: dict[str, Stop] = {}
+        self._over: deque[str] = deque(maxlen=_REMEMBERED_JOBS)
         self._slots = threading.BoundedSemaphore(max_jobs)
         self._home = Path(tempfile.mkdtemp(prefix="wm-"))
         self._starter = Starter(mode, self._home)
@@ -174,15 +180,40 @@ class Jobs:
             raise events.too_deep(error) from error
         started = time.monotonic()
         ok = False
+        stop = self._stops[order.job_id] = Stop()
         try:
-            with self._slots, self._job(order) as job:
-                result = self._run(order, job)
+            if not self._wait_for_slot(stop):
+                return JobResult(False, _cancelled_before(stop.why), "", 0, 0)
+            try:
+                with self._job(order) as job:
+                    result = self._run(order, job, stop)
+            finally:
+                self._slots.release()
             ok = result.ok
             return result
         finally:
+            self._over.append(order.job_id)
+            del self._stops[order.job_id]
             self._tell_end(order, ok=ok, duration_ms=round((time.monotonic() - started) * _MILLISECONDS))
 
-    def _run(self, order: Order, job: _Job) -> JobResult:
+    def cancel(self, job_id: str, who: str, reason: str = "") -> Literal["ending", "over", "unknown"]:
+        """End a job that runs or waits; its caller gets a failure that says who ended it, and why."""
+        stop = self._stops.get(job_id)
+        if stop is None:
+            return "over" if job_id in self._over else "unknown"
+        stop.ask(f"{who} (reason: {reason})" if reason else who)
+        return "ending"
+
+    def _wait_for_slot(self, stop: Stop) -> bool:
+        """True with a place among the jobs that run, False when the job was cancelled while it waited."""
+        while not self._slots.acquire(timeout=_SLOT_POLL_S):
+            if stop.why:
+                return False
+        if stop.why:
+            self._slots.release()
+        return not stop.why
+
+    def _run(self, order: Order, job: _Job, stop: Stop) -> JobResult:
         started = time.monotonic()
         try:
             arguments = references.resolve_arguments(order.arguments, self.store, job.reader, job.environment)
@@ -190,7 +221,9 @@ class Jobs:
             return JobResult(False, execution_error(f"execution error:\n{error}"), "", 0, 0)
         folder = self._prepare(job, order, arguments)
         timeout_s = min(order.timeout_s, order.script.timeout_s or order.timeout_s)
-        ended = self._starter.run(folder, timeout_s, lambda pid: self._tell_start(pid, order))
+        ended = self._starter.run(
+            folder, timeout_s, lambda pid: self._tell_start(pid, order), stop=stop, mode=order.mode
+        )
         return job_result(ended, folder, job.job_id, round((time.monotonic() - started) * _MILLISECONDS))
 
     def _tell_start(self, pid: int, order: Order) -> None:
@@ -284,6 +317,12 @@ _EMPTY_VARIABLES = (
     "WM_END_USER_EMAIL",
     "WM_TESTED_RUNNABLE",
 )
+
+
+def _cancelled_before(why: str) -> str:
+    """The result of a job that was cancelled before it had a process."""
+    shape = {"error": {"name": "Canceled", "message": f"Job canceled: by {why}"}}
+    return jsonb.to_text(jsonb.from_python(shape))
 
 
 def _place(order: Order) -> tuple[str, str]:
