@@ -69,9 +69,7 @@ def started() -> list[JobStarted]:
 
 
 @pytest.fixture(params=MODES)
-def runtime(
-    request: pytest.FixtureRequest, tmp_path: Path, started: list[JobStarted]
-) -> Iterator[Runtime]:
+def runtime(request: pytest.FixtureRequest, tmp_path: Path, started: list[JobStarted]) -> Iterator[Runtime]:
     """All of them, started warm and cold."""
     for name, code in SCRIPTS.items():
         add_script(tmp_path, name, code)
@@ -180,7 +178,9 @@ def test_what_forks_itself_into_a_session_of_its_own_is_gone_with_the_job(
 def test_what_hides_is_gone_too_when_the_runtime_closes(runtime: Runtime, started: list[JobStarted]) -> None:
     """The job's own process and the one it put into another session."""
     found: list[int] = []
-    caller = threading.Thread(target=lambda: _swallow(lambda: runtime.run_script("f/acme/hidden", {"wait": True})))
+    caller = threading.Thread(
+        target=lambda: _swallow(lambda: runtime.run_script("f/acme/hidden", {"wait": True}))
+    )
     caller.start()
     _until(lambda: started)
     _until(lambda: _below(runtime.starter_pid, found, at_least=3))
@@ -285,9 +285,7 @@ def test_a_script_that_eats_memory_is_refused_it(runtime: Runtime) -> None:
 @pytest.mark.parametrize(
     ("script", "name"), [("odd_key", "TypeError"), ("circle", "ValueError"), ("deep", "RecursionError")]
 )
-def test_what_json_cannot_hold_is_a_failed_job_that_says_so(
-    runtime: Runtime, script: str, name: str
-) -> None:
+def test_what_json_cannot_hold_is_a_failed_job_that_says_so(runtime: Runtime, script: str, name: str) -> None:
     """The error is Python's own, as on the server; the hint says where it comes from."""
     result = runtime.run_script(f"f/acme/{script}", {})
 

@@ -1,7 +1,7 @@
 """The process between the starter and one job: it reports the job's end, and ends what the job left behind.
 
 On Linux every process a job starts, however it hides (a new session, a double fork), becomes a child of the
-guard when its parent dies, so nothing of a job outlives it. Elsewhere the job's process group is what is ended.
+guard when its parent dies, so nothing of a job outlives it. Elsewhere only the job's process group is ended.
 """
 
 from __future__ import annotations

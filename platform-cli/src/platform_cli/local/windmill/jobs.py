@@ -117,14 +117,14 @@ class Jobs:
         *,
         workspace: str,
         mode: Mode,
-        store: references.Store,
+        store: Callable[[], references.Store],
         max_jobs: int,
         on_start: Callable[[JobStarted], None] | None,
         on_end: Callable[[JobEnded], None] | None,
     ) -> None:
         self.workspace = workspace
         self.base_url = ""
-        self.store = store
+        self._store = store
         self.admin_token = secrets.token_urlsafe(32)
         self._on_start = on_start
         self._on_end = on_end
@@ -216,7 +216,9 @@ class Jobs:
     def _run(self, order: Order, job: _Job, stop: Stop) -> JobResult:
         started = time.monotonic()
         try:
-            arguments = references.resolve_arguments(order.arguments, self.store, job.reader, job.environment)
+            arguments = references.resolve_arguments(
+                order.arguments, self._store(), job.reader, job.environment
+            )
         except references.Unresolvable as error:
             return JobResult(False, execution_error(f"execution error:\n{error}"), "", 0, 0)
         folder = self._prepare(job, order, arguments)

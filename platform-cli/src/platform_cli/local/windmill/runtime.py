@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from platform_cli.local.windmill import answers, events, items, jsonb, references, routes
+from platform_cli.local.windmill import answers, events, jsonb, references, routes
 from platform_cli.local.windmill.answers import HttpAnswer, RequestRefused
-from platform_cli.local.windmill.items import HttpRoute, Script
+from platform_cli.local.windmill.items import HttpRoute, Schedule, Script
 from platform_cli.local.windmill.jobs import (
     JobEnded,
     Jobs,
@@ -28,7 +28,8 @@ from platform_cli.local.windmill.jsonb import Json
 from platform_cli.local.windmill.processes import Mode
 from platform_cli.local.windmill.references import Reader
 from platform_cli.local.windmill.results import JobResult
-from platform_core.errors import NotFound, Unavailable
+from platform_cli.local.windmill.shelf import Shelf, Shelved
+from platform_core.errors import InvalidInput, Unavailable
 
 __all__ = ["JobEnded", "JobStarted", "Runtime", "Trigger"]
 
@@ -42,7 +43,8 @@ class Runtime:
 
     `resources` (by path, such as `f/acme/database`) and `variables` stand beside those in the customers'
     folders, and win over them. `mode` warm forks each job from a process that has imported what scripts use;
-    cold starts a fresh interpreter for each.
+    cold starts a fresh interpreter for each. With `follow` a change in a customer's folder is there at
+    the next use, and what is broken is refused alone; without it everything is read once and has to be whole.
     """
 
     def __init__(  # noqa: PLR0913 - each one is a choice of the caller, and most are by keyword
@@ -56,25 +58,21 @@ class Runtime:
         on_end: Callable[[JobEnded], None] | None = None,
         variables: Mapping[str, str] | None = None,
         max_jobs: int = 16,
+        follow: bool = False,
     ) -> None:
-        loaded = items.load_customers(customers_root, workspace=workspace)
+        self._shelf = Shelf(
+            customers_root,
+            workspace,
+            resources={path: jsonb.from_python(value) for path, value in resources.items()},
+            variables=variables or {},
+            follow=follow,
+        )
         self.workspace = workspace
         self.mode: Mode = mode
-        self.scripts = {path: script for customer in loaded for path, script in customer.scripts.items()}
-        self.routes = tuple(route for customer in loaded for route in customer.routes)
-        self.schedules = tuple(schedule for customer in loaded for schedule in customer.schedules)
-        given = {path: jsonb.from_python(value) for path, value in resources.items()}
-        self.store = references.Store(
-            resources={**{path: value for one in loaded for path, value in one.resources.items()}, **given},
-            variables={
-                **{path: text for one in loaded for path, text in one.variables.items()},
-                **(variables or {}),
-            },
-        )
         self.jobs = Jobs(
             workspace=workspace,
             mode=mode,
-            store=self.store,
+            store=lambda: self._shelf.current().store,
             max_jobs=max_jobs,
             on_start=on_start,
             on_end=on_end,
@@ -94,6 +92,30 @@ class Runtime:
             waiting.join()
         self._unwatched.clear()
         self.jobs.forget()
+
+    def shelved(self) -> Shelved:
+        """Everything that can be run and served at this moment, and what is broken."""
+        return self._shelf.current()
+
+    @property
+    def scripts(self) -> Mapping[str, Script]:
+        """The scripts of every customer, by path."""
+        return self._shelf.current().scripts
+
+    @property
+    def routes(self) -> tuple[HttpRoute, ...]:
+        """The routes of every customer."""
+        return self._shelf.current().routes
+
+    @property
+    def schedules(self) -> tuple[Schedule, ...]:
+        """The schedules of every customer."""
+        return self._shelf.current().schedules
+
+    @property
+    def store(self) -> references.Store:
+        """The resources and variables of every customer."""
+        return self._shelf.current().store
 
     @property
     def starter_pid(self) -> int:
@@ -135,21 +157,21 @@ class Runtime:
         *,
         timeout_s: float | None = None,
         trigger: Trigger | None = None,
+        mode: Mode | None = None,
     ) -> JobResult:
         """Run `main` of a script with `args`, as the customer's robot and without preprocessor.
 
-        Raises: NotFound for an unknown script, RequestRefused for arguments that cannot be stored.
+        Raises: NotFound for an unknown script, InvalidInput for a broken one, RequestRefused for
+        arguments that cannot be stored.
         """
-        script = self.scripts.get(path)
-        if script is None:
-            raise NotFound(
-                f"There is no script {path}", next_step=f"Known: {', '.join(sorted(self.scripts)) or 'none'}."
-            )
+        script = self._shelf.current().script(path)
         arguments = {name: jsonb.from_python(value) for name, value in args.items()}
         started_by = trigger or Trigger()
         reader = robot(path, username_of(started_by, path))
         return self.jobs.run(
-            self._order(script, arguments, reader, started_by, timeout_s=timeout_s or DEFAULT_TIMEOUT_S)
+            self._order(
+                script, arguments, reader, started_by, timeout_s=timeout_s or DEFAULT_TIMEOUT_S, mode=mode
+            )
         )
 
     def handle_route(
@@ -161,14 +183,13 @@ class Runtime:
         try:
             raw = events.receive_body(_content_type(headers), body)
             called_path = events.decode_path(path).removeprefix("/").rstrip("/")
-            found = routes.find((route for route in self.routes if route.enabled), method, called_path)
+            here = self._shelf.current()
+            found = routes.find((route for route in here.routes if route.enabled), method, called_path)
             if found is None:
-                return answers.plain(
-                    404, f"Not found: Trigger not found at name /{called_path} (handler.rs:142)"
-                )
+                return _no_route(here, called_path)
             if (refusal := self._refused_caller(found.route, token)) is not None:
                 return refusal
-            return self._answer_route(found, called_path, query, headers, raw)
+            return self._answer_route(here, found, called_path, query, headers, raw)
         except RequestRefused as error:
             return error.answer
 
@@ -182,13 +203,18 @@ class Runtime:
 
     def _answer_route(
         self,
+        here: Shelved,
         found: routes.Match[HttpRoute],
         called_path: str,
         query: str,
         headers: Headers,
         raw: events.RawBody,
     ) -> HttpAnswer:
-        route, script = found.route, self.scripts[found.route.script_path]
+        route = found.route
+        try:
+            script = here.script(route.script_path)
+        except InvalidInput as error:
+            return answers.plain(503, error.one_line())
         body = events.parse_body(
             raw, use_raw=route.raw_string or route.authentication_method == "custom_script"
         )
@@ -210,9 +236,8 @@ class Runtime:
             arguments = events.main_arguments(body, wrap=route.wrap_body)
         trigger = Trigger("http", route.path)
         reader = robot(route.script_path, username_of(trigger, route.path))
-        return self._answered(
-            self._order(script, arguments, reader, trigger, preprocess=script.has_preprocessor)
-        )
+        order = self._order(script, arguments, reader, trigger, preprocess=script.has_preprocessor)
+        return self._begun(order) if route.is_async else self._answered(order)
 
     def handle_run(
         self, path: str, query: str, headers: Headers, body: bytes, reader: Reader, *, wait: bool = True
@@ -223,8 +248,10 @@ class Runtime:
         """
         try:
             raw = events.receive_body(_content_type(headers), body)
-            script = self.scripts.get(path)
+            here = self._shelf.current()
+            script = here.scripts.get(path)
             if script is None:
+                here.require_whole(path, "script")
                 return answers.plain(404, f"Not found: script not found at name {path} (lib.rs:1571)")
             if not reader.may_read(path):
                 rights = reader.as_debug(kind="AuthedRef")
@@ -245,8 +272,10 @@ class Runtime:
             return self._answered(order) if wait else self._begun(order)
         except RequestRefused as error:
             return error.answer
+        except InvalidInput as error:
+            return answers.plain(503, error.one_line())
 
-    def _order(
+    def _order(  # noqa: PLR0913 - what a job is made of
         self,
         script: Script,
         arguments: Mapping[str, Json],
@@ -255,8 +284,10 @@ class Runtime:
         *,
         preprocess: bool = False,
         timeout_s: float = DEFAULT_TIMEOUT_S,
+        mode: Mode | None = None,
     ) -> Order:
-        return Order(script, arguments, preprocess, reader, trigger, timeout_s, self.beside(script.path))
+        beside = self.beside(script.path)
+        return Order(script, arguments, preprocess, reader, trigger, timeout_s, beside, mode=mode)
 
     def beside(self, path: str) -> tuple[Script, ...]:
         """The scripts of the customer whose item `path` is: what a script of theirs may import."""
@@ -277,6 +308,16 @@ class Runtime:
     def _answered(self, order: Order) -> HttpAnswer:
         result = self.jobs.run(order)
         return answers.to_answer(result.text, ok=result.ok)
+
+
+def _no_route(here: Shelved, called_path: str) -> HttpAnswer:
+    """404 in the server's words; but a route that is broken may have been meant, and is told instead."""
+    broken = [one.error.one_line() for one in here.broken.values() if one.kind == "http_trigger"]
+    if broken:
+        return answers.plain(
+            503, f"No route answers /{called_path}, and not all can be read: {' '.join(broken)}"
+        )
+    return answers.plain(404, f"Not found: Trigger not found at name /{called_path} (handler.rs:142)")
 
 
 def _content_type(headers: Headers) -> str | None:

@@ -1,9 +1,10 @@
 """The process every job is forked from: one thread, the common imports done once, no connection ever opened.
 
-It takes orders over a socket pair: one datagram with the job's mode and folder, and with it two descriptors, where to
-report and where the job's output goes. It forks a guard, and that the job (`guard`). To the first descriptor
-goes `pid N`, the job's, before anything else, and `exit CODE CORE` when the job has ended (a negative code is
-a signal). A *warm* job goes on in the forked process; a *cold* one executes a fresh interpreter there.
+It takes orders over a socket pair: one datagram with the job's mode and folder, and with it two descriptors:
+where to report, and where the job's output goes. It forks a guard, and that the job (`guard`). To the first
+descriptor goes `pid N`, the job's, before anything else, and `exit CODE CORE` when the job has ended (a
+negative code is a signal). A *warm* job goes on in the forked process; a *cold* one executes a fresh
+interpreter there.
 
 It ends, and takes every job and the jobs' files with it, as soon as the runtime's end of the life pipe
 closes: also when the runtime was killed. On Linux a job also dies when this process is killed.

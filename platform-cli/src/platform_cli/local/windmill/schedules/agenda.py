@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from platform_cli.local.windmill.items import Schedule
 from platform_cli.local.windmill.schedules.cron import parse
-from platform_core.errors import StateConflict, NotFound
+from platform_core.errors import NotFound, StateConflict
 
 
 @dataclass(frozen=True, slots=True)

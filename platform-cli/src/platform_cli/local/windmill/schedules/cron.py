@@ -81,12 +81,14 @@ def parse(expression: str) -> Cron:
     try:
         cron.next_after(datetime(2000, 1, 1, tzinfo=UTC), ZoneInfo("UTC"))
     except CronSimError as error:
-        raise BadCron(f"{expression!r}: {str(error).removeprefix('Bad ') or 'a field'} is out of range") from None
+        raise BadCron(
+            f"{expression!r}: {str(error).removeprefix('Bad ') or 'a field'} is out of range"
+        ) from None
     return cron
 
 
 def _field(name: str, text: str) -> str:
-    """A field in numbers. `*/n` of a day is written out: a day that is only *partly* free is not free there."""
+    """A field in numbers. `*/n` of a day is written out: a day left partly free is not free there."""
     numbered = text
     if name == "month":
         numbered = _numbered(text, _MONTHS, 1)
