@@ -136,6 +136,10 @@ class Jobs:
         self._home = Path(tempfile.mkdtemp(prefix="wm-"))
         self._starter = Starter(mode, self._home)
 
+    def warm_up(self) -> None:
+        """Start the process jobs come from, without waiting for it."""
+        self._starter.warm_up()
+
     def stop(self) -> None:
         """End every job's process and start no other. Safe to call twice."""
         self._starter.close()

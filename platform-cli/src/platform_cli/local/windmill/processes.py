@@ -95,6 +95,11 @@ class Starter:
         process = self._process
         return process.pid if process is not None and process.poll() is None else 0
 
+    def warm_up(self) -> None:
+        """Begin to run, without waiting until everything is imported."""
+        with self._lock:
+            self._running()
+
     def run(
         self,
         job_folder: Path,

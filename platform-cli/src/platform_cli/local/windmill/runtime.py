@@ -117,6 +117,10 @@ class Runtime:
         """The resources and variables of every customer."""
         return self._shelf.current().store
 
+    def warm_up(self) -> None:
+        """Start the process that jobs are forked from now, so that the first job need not wait for it."""
+        self.jobs.warm_up()
+
     @property
     def starter_pid(self) -> int:
         """The process every job is a child of; 0 before the first job."""

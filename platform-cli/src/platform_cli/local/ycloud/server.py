@@ -133,7 +133,10 @@ class _Handler(ApiHandler, BaseHTTPRequestHandler):
         if found is None or found.mime_type not in phones.SHOWN_PICTURES:
             self.refuse(Refuse(404, "NOT_FOUND"))
             return
-        headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
+        headers = {
+            "X-Content-Type-Options": "nosniff",
+            "Content-Security-Policy": "default-src 'none'; sandbox",
+        }
         self.answer(Answer(200, found.content, found.mime_type), headers)
 
     # --- HTTP -----------------------------------------------------------------------------------------------
