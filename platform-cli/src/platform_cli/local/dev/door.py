@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -14,7 +12,7 @@ from pathlib import Path
 
 from platform_core.errors import Unavailable
 
-_PR_SET_PDEATHSIG = 1
+_LEASH = "platform_cli.local.dev.leash"
 _START_S, _STOP_S = 30.0, 15.0
 _POLL_S = 0.05
 
@@ -27,26 +25,21 @@ def open_door(log: Path, environment: Mapping[str, str]) -> Iterator[str]:
     Raises: Unavailable with its last words when it does not come up.
     """
     port = _free_port()
+    command = [sys.executable, "-m", "platform_cli", "ingest", "serve", "--port", str(port)]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "platform_cli", "ingest", "serve", "--port", str(port)],
+            [sys.executable, "-m", _LEASH, str(os.getpid()), *command],
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             start_new_session=True,  # Ctrl-C at the terminal stops us, and we stop it in order
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - one thread runs when the door is opened
         )
         try:
             _wait(process, port, log)
             yield f"http://127.0.0.1:{port}"
         finally:
             _end(process)
-
-
-def _die_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

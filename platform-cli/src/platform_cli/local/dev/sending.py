@@ -17,7 +17,7 @@ _PICTURES = "image/"
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What a parent sent. `answers` are the HTTP status of each attempt to deliver it, or why there is none."""
+    """What a parent sent. `answers` are the statuses of each attempt to deliver it, or why there is none."""
 
     phone: str
     kind: str

@@ -12,7 +12,7 @@ _WISHES = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def ended_in_order() -> Iterator[dict[str, bool]]:
-    """A dictionary that is empty until somebody wants the end; nothing is interrupted before the block looks."""
+    """A dictionary that is empty until somebody wants the end; nothing is interrupted until then."""
     told: dict[str, bool] = {}
 
     def note(number: int, frame: FrameType | None) -> None:
