@@ -17,7 +17,7 @@ from platform_cli.local.dev import view
 from platform_cli.local.dev.control import ask, controlled
 from platform_cli.local.dev.happenings import Happenings
 from platform_cli.local.dev.machine import Machine, Wanted, started
-from platform_cli.local.dev.place import Running, find_running
+from platform_cli.local.dev.place import Running, find_running, is_running
 from platform_cli.local.dev.sending import PARENT, PARENT_NAME
 from platform_cli.local.dev.signals import ended_in_order
 from platform_cli.local.dev.watching import watching
@@ -35,7 +35,7 @@ _CLAIM_S, _POLL_S = 10.0, 0.1
 
 
 class _Dev(TyperGroup):
-    """A first word that is no command is a customer: `wmctl dev einstein_kids` starts it."""
+    """A first word that is no command is a customer: `wmctl dev CUSTOMER` starts it."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # Any: as the base class types them
         """Put `start` in front of a customer's name."""
@@ -59,7 +59,7 @@ app.add_typer(webhook, name="webhook")
 
 @app.command("start")
 def start(
-    customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="Its folder in customers/.")],
+    folder: Annotated[str, typer.Argument(metavar="CUSTOMER", help="Its folder in customers/.")],
     cold: Annotated[bool, typer.Option("--cold", help="A fresh interpreter for each script.")] = False,
 ) -> None:
     """Start a customer and show what runs, until Ctrl-C: scripts, schedules, routes, the door, YCloud.
@@ -69,20 +69,20 @@ def start(
     settings = load_settings(os.environ)
     root = find_root(Path.cwd())
     state = settings.state_dir or root / STATE_FOLDER
-    wanted = Wanted(root, state, settings, customer, "cold" if cold else "warm")
+    wanted = Wanted(root, state, settings, folder, "cold" if cold else "warm")
     with render.screen() as screen:
         happenings = Happenings(SystemClock(), lambda one: screen.line(view.line(one)))
         with (
             ended_in_order() as told,
             started(wanted, happenings, render.note) as machine,
-            watching(root / "customers" / customer, machine.stage.runtime, happenings),
+            watching(root / "customers" / folder, machine.stage.runtime, happenings),
             controlled(machine) as (url, token),
         ):
             running = machine.running(url, token)
             machine.place.announce(running)
             _say_where(screen, running)
             _show(screen, machine, running, told)
-    render.good(f"{customer} has ended; its data stays in {state}.")
+    render.good(f"{folder} has ended; its data stays in {state}.")
 
 
 def _say_where(screen: render.Screen, running: Running) -> None:
@@ -181,7 +181,7 @@ def stop() -> None:
     """
     running = _running()
     ask(running, "stop")
-    while _is_alive(running.pid):
+    while is_running(_state()):
         time.sleep(_POLL_S)
     render.good(f"{running.customer} has ended.")
 
@@ -215,8 +215,12 @@ def send(
 
 
 def _running() -> Running:
-    settings = load_settings(os.environ)
-    return find_running(settings.state_dir or find_root(Path.cwd()) / STATE_FOLDER)
+    return find_running(_state())
+
+
+def _state() -> Path:
+    root = find_root(Path.cwd())
+    return load_settings(os.environ).state_dir or root / STATE_FOLDER
 
 
 def _argument(given: str) -> tuple[str, object]:
@@ -271,11 +275,3 @@ def _claim_of(customer: str, wamid: str) -> str | None:
                 return claim_ref(found)
             time.sleep(_POLL_S)
     return None
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
+from platform_cli.local.windmill.guard import descendants
 from platform_cli.local.windmill.hints import hint_for
 from platform_cli.local.windmill.runtime import JobStarted, Runtime
 from tests.support.windmill import add_script
@@ -58,7 +59,13 @@ def main():
     "odd_key": "def main():\n    return {(1, 2): 3}\n",
     "circle": "def main():\n    found = []\n    found.append(found)\n    return found\n",
     "surrogate": "def main():\n    return 'a\\ud800'\n",
-    "deep": "def main():\n    found = []\n    for _ in range(100000):\n        found = [found]\n    return found\n",
+    "deep": """
+def main():
+    found = []
+    for _ in range(100000):
+        found = [found]
+    return found
+""",
 }
 
 
@@ -132,7 +139,8 @@ def test_a_script_that_never_ends_is_cancelled_with_who_and_why(
 
     assert result.error == {
         "name": "ExecutionErr",
-        "message": "execution error:\njob process terminated due to cancelled by ana (reason: no longer wanted)",
+        "message": "execution error:\njob process terminated due to cancelled by ana "
+        "(reason: no longer wanted)",
     }
     assert hint_for(result) == "Somebody cancelled it. Run it again when it may work."
     assert answers == ["ending"]
@@ -198,16 +206,12 @@ def _cancel_once_hidden(runtime: Runtime, started: list[JobStarted]) -> None:
 
 
 def _swallow(call: Callable[[], object]) -> None:
-    try:
+    with suppress(Exception):  # what the caller is told is another test's business
         call()
-    except Exception:  # noqa: BLE001, S110 - what the caller is told is another test's business
-        pass
 
 
 def _below(root: int, found: list[int], at_least: int) -> bool:
     """The guard, the job and the hidden one."""
-    from platform_cli.local.windmill.guard import descendants  # noqa: PLC0415 - only this one looks
-
     found[:] = descendants(root)
     return len(found) >= at_least
 
@@ -242,8 +246,10 @@ def _below(root: int, found: list[int], at_least: int) -> bool:
                 "message": "execution error:\nprocess terminated by signal: Some(\n    9,\n), "
                 "stopped_signal: None, core_dumped: false",
             },
-            "Its process was killed, by somebody, by the script itself or because the machine had no memory "
-            "left. Run it again and watch its memory.",
+            (
+                "Its process was killed, by somebody, by the script itself or because the machine had no "
+                "memory left. Run it again and watch its memory."
+            ),
         ),
     ],
 )
@@ -305,8 +311,8 @@ def test_nothing_of_all_this_is_left_running(runtime: Runtime) -> None:
     """After a round of them the starter has no descendants, and our own files are closed."""
     for script in ("leaves", "kills_itself", "kills_its_guard", "hidden"):
         runtime.run_script(f"f/acme/{script}", {"code": 1, "wait": False})
-    open_before = len(os.listdir("/proc/self/fd"))
+    open_before = len(list(Path("/proc/self/fd").iterdir()))
     runtime.run_script("f/acme/leaves", {"code": 1})
 
     assert not any(_below(runtime.starter_pid, [], at_least=1) for _ in range(1))
-    assert len(os.listdir("/proc/self/fd")) == open_before
+    assert len(list(Path("/proc/self/fd").iterdir())) == open_before

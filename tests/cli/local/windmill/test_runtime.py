@@ -32,8 +32,9 @@ def main():
     with open(f"/proc/{os.getppid()}/stat") as file:
         grandparent = int(file.read().rpartition(")")[2].split()[1])
     return {
-        "pid": os.getpid(), "grandparent": grandparent, "group": os.getpgid(0), "environment": dict(os.environ),
-        "inherited": inherited, "command": command, "cwd": os.getcwd(), "file": __file__, "name": __name__,
+        "pid": os.getpid(), "grandparent": grandparent, "group": os.getpgid(0),
+        "environment": dict(os.environ), "inherited": inherited, "command": command, "cwd": os.getcwd(),
+        "file": __file__, "name": __name__,
         "preloaded": PRELOADED, "descriptors": sorted(map(int, os.listdir("/proc/self/fd"))),
     }
 """

@@ -75,11 +75,17 @@ def claimed(state: Path) -> Iterator[Place]:
 def find_running(state: Path) -> Running:
     """The one that runs. Raises: NotFound when none does."""
     found = _read(state)
-    if found is not None and (state / LOCK).exists():
-        with (state / LOCK).open("a") as lock:
-            if not _taken(lock):
-                return found
+    if found is not None and is_running(state):
+        return found
     raise NotFound("No wmctl dev runs here", next_step="Start one in another terminal: `wmctl dev CUSTOMER`.")
+
+
+def is_running(state: Path) -> bool:
+    """Whether one runs here, begins or ends."""
+    if not (state / LOCK).exists():
+        return False
+    with (state / LOCK).open("a") as lock:
+        return not _taken(lock)
 
 
 def _taken(lock: IO[str]) -> bool:

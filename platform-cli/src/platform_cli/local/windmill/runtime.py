@@ -5,7 +5,9 @@ What a job is, and how it runs, is in `jobs`; what can be run is in `items`.
 
 from __future__ import annotations
 
+import json
 import threading
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -278,6 +280,23 @@ class Runtime:
             return error.answer
         except InvalidInput as error:
             return answers.plain(503, error.one_line())
+
+    def handle_cancel(self, job_id: str, body: bytes, reader: Reader) -> HttpAnswer:
+        """Answer `jobs_u/queue/cancel/<id>`: end a job that waits or runs. The body may hold a `reason`."""
+        try:
+            uuid.UUID(job_id)
+            given = json.loads(body or b"{}")
+        except ValueError:
+            return answers.text(400, f"Invalid URL: Cannot parse `id` with value `{job_id}`")
+        reason = given.get("reason") if isinstance(given, dict) else None
+        who = reader.permissioned_as.removeprefix("u/")
+        match self.jobs.cancel(job_id, who, reason if isinstance(reason, str) else ""):
+            case "ending":
+                return answers.text(200, job_id)
+            case "over":
+                return answers.text(200, f"queued job id {job_id} is already completed")
+            case "unknown":
+                return answers.plain(404, f"Not found: queued job id {job_id} does not exist")
 
     def _order(  # noqa: PLR0913 - what a job is made of
         self,

@@ -31,6 +31,7 @@ _CORS = (
     ("access-control-allow-headers", "content-type, authorization"),
 )
 _RUN = re.compile(r"jobs/(run|run_wait_result)/p/+(.+)")
+_CANCEL = re.compile(r"jobs_u/queue/cancel/([^/]+)")
 _READ = re.compile(r"(resources/get_value_interpolated|variables/get_value)/(.+)")
 
 
@@ -154,9 +155,16 @@ class _Handler(BaseHTTPRequestHandler):
                 return answers.plain(404, f"Not found: script not found at name {path} (lib.rs:1571)")
             headers = list(self.headers.items())
             return self.server.runtime.handle_run(path, query, headers, body, reader, wait=wait)
+        if cancel := _CANCEL.fullmatch(tail):
+            return self._cancel(unquote(cancel.group(1)), body, reader)
         if read := _READ.fullmatch(tail):
             return self._read(read.group(1), unquote(read.group(2)), query, reader, here=here)
         return answers.empty(404)
+
+    def _cancel(self, job_id: str, body: bytes, reader: Reader) -> HttpAnswer:
+        if self.command != "POST":
+            return _not_allowed("POST")
+        return self.server.runtime.handle_cancel(job_id, body, reader)
 
     def _read(self, what: str, path: str, query: str, reader: Reader, *, here: bool) -> HttpAnswer:
         if self.command not in {"GET", "HEAD"}:

@@ -16,7 +16,8 @@ from tests.support.windmill import add_schedule, add_script
 _WAIT_S = 20.0
 TELLS = (
     "import os\ndef main(name):\n"
-    "    return [name, os.environ['WM_SCHEDULE_PATH'], os.environ['WM_SCHEDULED_FOR'], os.environ['WM_USERNAME']]\n"
+    "    names = ['WM_SCHEDULE_PATH', 'WM_SCHEDULED_FOR', 'WM_USERNAME']\n"
+    "    return [name, *(os.environ[one] for one in names)]\n"
 )
 
 
@@ -75,7 +76,7 @@ def _move(clock: MovedClock, scheduler: Scheduler, by: timedelta, ended: threadi
     clock.move(by)
     scheduler.poke()
     assert ended.acquire(timeout=_WAIT_S)
-    _until(lambda: scheduler.next_ticks())
+    _until(scheduler.next_ticks)
 
 
 def _until(condition: Callable[[], object]) -> None:
