@@ -153,12 +153,13 @@ def messages(as_json: AsJson = False) -> None:
     if as_json:
         render.document(found)
         return
-    rows = [
-        (one["at"][11:19], one["phone"], "→" if one["by_contact"] else "←", one["text"] or one["mime_type"],
-         one["status"])
-        for one in found
-    ]  # fmt: skip
+    rows = [_row(one) for one in found]
     render.table("Messages", ("at", "phone", "", "text", "status"), rows)
+
+
+def _row(said: Mapping[str, Any]) -> tuple[str, ...]:
+    arrow = "→" if said["by_contact"] else "←"
+    return said["at"][11:19], said["phone"], arrow, said["text"] or said["mime_type"], said["status"]
 
 
 @app.command("open")

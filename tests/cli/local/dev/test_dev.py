@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import re
 import signal
@@ -16,6 +17,9 @@ import pytest
 from platform_cli.local.dev.place import FILE, Running
 from tests.support.dev import CUSTOMER, Checkout, checkout, document, wait_until
 from tests.support.windmill import ECHO, add_route, add_schedule, add_script
+from tests.support.wmctl import Said
+
+pytestmark = pytest.mark.timeout(600)  # a customer is started and ended several times
 
 PHONE = "+56911112222"
 JPEG = bytes.fromhex("ffd8ffe000104a46494600010100000100010000ffdb004300") + bytes(64) + b"\xff\xd9"
@@ -152,8 +156,8 @@ def test_a_broken_file_is_refused_with_its_line_while_the_others_go_on(
     wait_until(lambda: "fragile can be used again" in here.output.read_text(encoding="utf-8"))
 
 
-def _one(said: object) -> dict[str, object]:
-    found = document(said)  # type: ignore[arg-type]  # what a command said
+def _one(said: Said) -> dict[str, object]:
+    found = document(said)
     assert isinstance(found, list)
     one: dict[str, object] = found[0]
     return one
@@ -198,7 +202,8 @@ def test_the_view_tells_who_ran_what_from_where(here: Checkout) -> None:
     here.say("run", "cancel_jobs", "--arg", "staff=bruno", "--arg", "key=none")
     pattern = r"^\d\d:\d\d:\d\d  ✓ f/einstein_kids/cancel_jobs  \d+\.\d\d s  done  api$"
 
-    wait_until(lambda: re.search(pattern, here.output.read_text(encoding="utf-8"), re.MULTILINE))
+    wait_until(lambda: "f/einstein_kids/cancel_jobs" in here.output.read_text(encoding="utf-8"))
+    assert re.search(pattern, here.output.read_text(encoding="utf-8"), re.MULTILINE)
 
 
 @pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM", "wmctl dev stop"])
@@ -247,7 +252,7 @@ def test_one_that_was_killed_is_explained_by_the_next_and_its_data_is_kept(
         f"The wmctl dev before this one (pid {first.pid}) was killed; its PostgreSQL was still running and "
         "is taken over." in told
     )
-    assert sent["claim"] in claims.out
+    assert [f"C{one['id']}" for one in json.loads(claims.out)] == [sent["claim"]]
 
 
 def _answers(url: str) -> bool:

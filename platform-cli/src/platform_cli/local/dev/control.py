@@ -14,13 +14,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from platform_cli import render
 from platform_cli.local.dev.happenings import Happenings
 from platform_cli.local.dev.machine import Machine
 from platform_cli.local.dev.place import Running
 from platform_cli.local.dev.sending import conversations, send
 from platform_cli.local.windmill.hints import hint_for
 from platform_cli.local.windmill.results import JobResult
-from platform_core.errors import InvalidInput, PlatformError, Unavailable
+from platform_core.errors import (
+    ConfigurationError,
+    InvalidInput,
+    NotFound,
+    PlatformError,
+    Refused,
+    Unavailable,
+)
 
 MAX_BODY_BYTES = 100 * 1024 * 1024
 _ANSWER_TIMEOUT_S = 900
@@ -29,15 +37,9 @@ _OK, _REFUSED, _UNAUTHORIZED, _UNKNOWN = 200, 409, 401, 404
 Deed = Callable[[Machine, Mapping[str, str], bytes], object]
 
 
-class Relayed(PlatformError):
-    """What the running one refused, in its own words."""
-
-    code = "relayed"
-
-    def __init__(self, message: str, next_step: str, exit_code: int) -> None:
-        """`exit_code` is the refusal's own."""
-        super().__init__(message, next_step=next_step)
-        self.exit_code = exit_code  # type: ignore[misc]  # of this one error, not of its class
+_REFUSALS: Mapping[int, type[PlatformError]] = {
+    kind.exit_code: kind for kind in (InvalidInput, NotFound, Refused, Unavailable, ConfigurationError)
+}
 
 
 @contextmanager
@@ -56,7 +58,7 @@ def controlled(machine: Machine) -> Iterator[tuple[str, str]]:
 
 
 def ask(running: Running, deed: str, body: bytes = b"", **facts: str) -> Any:  # Any: the deed's own document
-    """Have the running one do something and wait for what came of it. Raises: Relayed, Unavailable."""
+    """Have the running one do something and wait for what came of it. Raises: what it refused."""
     url = urlsplit(running.control_url)
     connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=_ANSWER_TIMEOUT_S)
     try:
@@ -76,7 +78,8 @@ def ask(running: Running, deed: str, body: bytes = b"", **facts: str) -> Any:  #
     finally:
         connection.close()
     if answer.status != _OK:
-        raise Relayed(str(found["error"]), str(found.get("next_step", "")), int(found.get("exit_code", 4)))
+        kind = _REFUSALS.get(found.get("exit_code", 0), Refused)
+        raise kind(found["error"], next_step=found.get("next_step", ""))
     return found
 
 
@@ -132,8 +135,12 @@ def _stop(machine: Machine, facts: Mapping[str, str], body: bytes) -> object:
 
 
 _DEEDS: Mapping[str, Deed] = {
-    "run": _run, "tick": _tick, "send": _send, "messages": _messages, "stop": _stop
-}  # fmt: skip
+    "run": _run,
+    "tick": _tick,
+    "send": _send,
+    "messages": _messages,
+    "stop": _stop,
+}
 
 
 def _full(machine: Machine, path: str) -> str:
@@ -181,10 +188,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._do(deed, dict(parse_qsl(url.query, keep_blank_values=True)), self.rfile.read(int(length)))
 
     def _do(self, deed: Deed, facts: Mapping[str, str], body: bytes) -> None:
-        from platform_cli.render import plain  # noqa: PLC0415 - the one place that makes documents
-
         try:
-            self._answer(_OK, plain(deed(self.server.machine, facts, body)))
+            self._answer(_OK, render.plain(deed(self.server.machine, facts, body)))
         except PlatformError as error:
             refusal = {"error": str(error), "next_step": error.next_step, "exit_code": error.exit_code}
             self._answer(_REFUSED, refusal)

@@ -21,7 +21,7 @@ _POLL_S = 0.05
 def open_door(log: Path, environment: Mapping[str, str]) -> Iterator[str]:
     """Serve the door on a free port until the end of the block; gives its base URL.
 
-    `environment` is added to ours; what it logs goes to `log`. On Linux it also ends when we are killed.
+    `environment` is all it gets; what it logs goes to `log`. On Linux it also ends when we are killed.
     Raises: Unavailable with its last words when it does not come up.
     """
     port = _free_port()
@@ -29,7 +29,7 @@ def open_door(log: Path, environment: Mapping[str, str]) -> Iterator[str]:
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", _LEASH, str(os.getpid()), *command],
-            env={**os.environ, **environment},
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

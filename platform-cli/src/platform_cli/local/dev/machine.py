@@ -180,7 +180,15 @@ def _door_folder(wanted: Wanted) -> Path:
 
 def _door_environment(wanted: Wanted, stage: Stage) -> dict[str, str]:
     """The door's Windmill is ours; its token may run this customer's items and nothing else."""
+    settings = wanted.settings
+    database = (
+        {} if settings.database_url is None else {"PLATFORM_DATABASE_URL": settings.database_url.reveal()}
+    )
     return {
+        **database,
+        "PATH": os.defpath,
+        "LC_CTYPE": "C.UTF-8",
+        "PLATFORM_LOG_LEVEL": settings.log_level,
         "PLATFORM_STATE_DIR": str(wanted.state),
         "PLATFORM_INGEST_FOLDER": str(_door_folder(wanted)),
         "PLATFORM_INGEST_WINDMILL_URL": stage.runtime.base_url,

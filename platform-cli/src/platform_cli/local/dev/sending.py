@@ -44,8 +44,7 @@ def send(ycloud: YCloudStandIn, facts: Mapping[str, str], content: bytes) -> Sen
         raise InvalidInput(
             "There is nothing to send", next_step="Name a file that is not empty, or give --text."
         )
-    message = event["whatsappInboundMessage"]
-    assert isinstance(message, dict)  # noqa: S101 - the stand-in has just made it
+    message = ycloud.account.received[-1]
     deliveries = ycloud.deliver(event)
     answers = tuple(
         f"HTTP {one.status}" if one.status is not None else one.failure

@@ -13,7 +13,7 @@ from platform_cli.local.dev.happenings import Happenings
 from platform_cli.local.windmill.items import Broken
 from platform_cli.local.windmill.runtime import Runtime
 
-_DEBOUNCE_MS = 50
+_DEBOUNCE_MS, _NAMED = 50, 3
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def watching(folder: Path, runtime: Runtime, happenings: Happenings) -> Iterator
         broken = known
         for changes in watch(folder, stop_event=ending, debounce=_DEBOUNCE_MS, raise_interrupt=False):
             names = sorted({str(Path(path).relative_to(folder)) for _, path in changes})
-            happenings.note(f"changed: {', '.join(names[:3])}{' …' if len(names) > 3 else ''}")  # noqa: PLR2004
+            happenings.note(f"changed: {', '.join(names[:_NAMED])}{' …' if len(names) > _NAMED else ''}")
             broken = _told(broken, runtime.shelved().broken, happenings)
 
     thread = threading.Thread(target=look, name="files", daemon=True)

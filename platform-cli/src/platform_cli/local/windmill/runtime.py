@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from platform_cli.local.windmill import answers, events, jsonb, references, routes
+from platform_cli.local.windmill import answers, events, jsonb, references
+from platform_cli.local.windmill import routes as routing
 from platform_cli.local.windmill.answers import HttpAnswer, RequestRefused
 from platform_cli.local.windmill.items import HttpRoute, Schedule, Script
 from platform_cli.local.windmill.jobs import (
@@ -190,7 +191,7 @@ class Runtime:
             raw = events.receive_body(_content_type(headers), body)
             called_path = events.decode_path(path).removeprefix("/").rstrip("/")
             here = self._shelf.current()
-            found = routes.find((route for route in here.routes if route.enabled), method, called_path)
+            found = routing.find((route for route in here.routes if route.enabled), method, called_path)
             if found is None:
                 return _no_route(here, called_path)
             if (refusal := self._refused_caller(found.route, token)) is not None:
@@ -210,7 +211,7 @@ class Runtime:
     def _answer_route(
         self,
         here: Shelved,
-        found: routes.Match[HttpRoute],
+        found: routing.Match[HttpRoute],
         called_path: str,
         query: str,
         headers: Headers,

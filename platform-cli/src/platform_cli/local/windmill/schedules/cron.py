@@ -9,7 +9,6 @@ second showing nothing is due, and who asks *during* the second is told an insta
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -52,22 +51,22 @@ class Cron:
         During the second showing of a repeated hour it may lie before `instant`: see the module.
         Raises: BadCron when there is none within fifty years, or the clocks skip more than an hour.
         """
-        return self._after(instant.astimezone(zone).replace(tzinfo=None), zone)
+        return self._after(_wall(instant, zone), zone)
 
-    def upcoming(self, instant: datetime, zone: ZoneInfo) -> Iterator[datetime]:
+    def upcoming(self, instant: datetime, zone: ZoneInfo, count: int) -> list[datetime]:
         """The ticks from `instant` on, one of them perhaps at `instant` itself, as a preview shows them."""
-        while True:
-            local = instant.astimezone(zone).replace(tzinfo=None, microsecond=0)
-            found = self._after(local - _SECOND, zone)
-            yield found
-            instant = found + _SECOND
+        found: list[datetime] = []
+        for _ in range(count):
+            wall = _wall(found[-1] + _SECOND if found else instant, zone).replace(microsecond=0)
+            found.append(self._after(wall - _SECOND, zone))
+        return found
 
-    def _after(self, local: datetime, zone: ZoneInfo) -> datetime:
+    def _after(self, wall: datetime, zone: ZoneInfo) -> datetime:
         try:
-            wall: datetime = next(CronSim(self.fields, local))
+            found: datetime = next(CronSim(self.fields, wall))
         except StopIteration:
             raise BadCron(f"{self.expression!r} never comes") from None
-        return _to_instant(wall, zone)
+        return _to_instant(found, zone)
 
 
 def parse(expression: str) -> Cron:
@@ -109,11 +108,16 @@ def _numbered(text: str, names: tuple[str, ...], first: int) -> str:
     return text
 
 
+def _wall(instant: datetime, zone: ZoneInfo) -> datetime:
+    """What the clocks of `zone` show, written as if they were UTC: cronsim then counts on without turns."""
+    return instant.astimezone(zone).replace(tzinfo=UTC)
+
+
 def _to_instant(wall: datetime, zone: ZoneInfo) -> datetime:
     """The first instant at which the clocks of `zone` show `wall`, or the end of the gap that skips it."""
     for seconds in range(_LONGEST_GAP_S + 1):
         shown = wall + seconds * _SECOND
         instant = shown.replace(tzinfo=zone, fold=0).astimezone(UTC)
-        if instant.astimezone(zone).replace(tzinfo=None) == shown:
+        if _wall(instant, zone) == shown:
             return instant
     raise BadCron(f"The clocks of {zone.key} skip more than an hour at {wall:%Y-%m-%d %H:%M}")
