@@ -1,6 +1,6 @@
 """The attendance flow asks staff about a session that still waits for them."""
 
-from platform_core.windmill.steps import ask_about_session
+from platform_core.windmill.flow_steps import ask_about_session
 
 CUSTOMER = "einstein_kids"
 

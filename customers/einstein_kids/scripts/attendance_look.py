@@ -1,6 +1,6 @@
 """The attendance flow looks at one session as it is now."""
 
-from platform_core.windmill.steps import look_at_session
+from platform_core.windmill.flow_steps import look_at_session
 
 CUSTOMER = "einstein_kids"
 

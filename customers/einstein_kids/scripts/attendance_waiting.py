@@ -1,6 +1,6 @@
 """The attendance flow asks which sessions still wait for a person."""
 
-from platform_core.windmill.steps import list_waiting_sessions
+from platform_core.windmill.flow_steps import list_waiting_sessions
 
 CUSTOMER = "einstein_kids"
 

@@ -1,6 +1,6 @@
 """Cron starts this every half hour: are the accounts well, and does Calendly still call?"""
 
-from platform_core.windmill.steps import check_connectors
+from platform_core.windmill.accounts import check_connectors
 
 CUSTOMER = "einstein_kids"
 

@@ -1,6 +1,6 @@
 """The failure module of Einstein Kids' flows: a person hears which flow failed and at which step."""
 
-from platform_core.windmill.steps import report_failed_flow
+from platform_core.windmill.flow_steps import report_failed_flow
 
 CUSTOMER = "einstein_kids"
 

@@ -1,6 +1,6 @@
 """The overdue flow found more debts than messages can mend."""
 
-from platform_core.windmill.steps import tell_of_overdue
+from platform_core.windmill.flow_steps import tell_of_overdue
 
 CUSTOMER = "einstein_kids"
 

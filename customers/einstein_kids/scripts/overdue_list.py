@@ -1,6 +1,6 @@
 """The overdue flow asks which debts are to be reminded of again."""
 
-from platform_core.windmill.steps import list_overdue
+from platform_core.windmill.flow_steps import list_overdue
 
 CUSTOMER = "einstein_kids"
 

@@ -1,6 +1,6 @@
 """The overdue flow plans one more reminder of one debt; asked twice, it is planned once."""
 
-from platform_core.windmill.steps import remind_overdue
+from platform_core.windmill.flow_steps import remind_overdue
 
 CUSTOMER = "einstein_kids"
 

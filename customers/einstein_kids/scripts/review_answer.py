@@ -1,6 +1,6 @@
 """The review flow was answered, let go or left waiting; only an answer decides, by the verb of the panel."""
 
-from platform_core.windmill.steps import answer_review
+from platform_core.windmill.flow_steps import answer_review
 
 CUSTOMER = "einstein_kids"
 

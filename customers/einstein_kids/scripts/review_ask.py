@@ -1,6 +1,6 @@
 """The review flow asks staff about one claim; what could resume the flow is kept with the claim."""
 
-from platform_core.windmill.steps import ask_review
+from platform_core.windmill.flow_steps import ask_review
 
 CUSTOMER = "einstein_kids"
 

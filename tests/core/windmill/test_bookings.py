@@ -16,7 +16,8 @@ from platform_cli.local.calendly_standin import CalendlyStandIn
 from platform_cli.local.ycloud_standin import YCloudStandIn
 from platform_core.app import open_app
 from platform_core.errors import ConfigurationError, InvalidInput, Refused, SecretRejected, StateConflict
-from platform_core.windmill import steps
+from platform_core.windmill import accounts as account_steps
+from platform_core.windmill import bookings as booking_steps
 from tests.connectors.calendly.deliveries import OTHER_SECRET, SECRET
 from tests.connectors.calendly.deliveries import signed as signed_by_calendly
 from tests.support.bookings import PHONE, PHONE_QUESTION, PUPIL_QUESTION, TRIAL
@@ -129,11 +130,11 @@ def test_a_class_that_is_over_waits_is_looked_at_and_leads_to_an_enrolment(
     work(house)
 
     with house.as_job():
-        due = steps.due_bookings(CUSTOMER)
-        seen = steps.look_at_booking(CUSTOMER, booking="B1")
-        first, again = (steps.enrol_booking(CUSTOMER, booking="B1", staff="bruno") for _ in range(2))
-        welcomed = steps.welcome_pupil(CUSTOMER, booking="B1")
-        after = steps.due_bookings(CUSTOMER)
+        due = booking_steps.due_bookings(CUSTOMER)
+        seen = booking_steps.look_at_booking(CUSTOMER, booking="B1")
+        first, again = (booking_steps.enrol_booking(CUSTOMER, booking="B1", staff="bruno") for _ in range(2))
+        welcomed = booking_steps.welcome_pupil(CUSTOMER, booking="B1")
+        after = booking_steps.due_bookings(CUSTOMER)
 
     assert (due, after) == ({"bookings": ["B1"]}, {"bookings": []})
     assert seen == {"booking": "B1", "state": "booked", "complete": True, "lacks": [], "over": True}
@@ -150,10 +151,11 @@ def test_a_class_may_lead_to_nothing(house: House, calendly: CalendlyStandIn) ->
 
     with house.as_job():
         said = [
-            steps.decline_booking(CUSTOMER, booking="B1", staff="bruno", reason="lejos") for _ in range(2)
+            booking_steps.decline_booking(CUSTOMER, booking="B1", staff="bruno", reason="lejos")
+            for _ in range(2)
         ]
         with pytest.raises(StateConflict):
-            steps.enrol_booking(CUSTOMER, booking="B1", staff="bruno")
+            booking_steps.enrol_booking(CUSTOMER, booking="B1", staff="bruno")
 
     assert [one["declined"] for one in said] == [True, False]
 
@@ -173,7 +175,7 @@ def test_a_wrong_argument_is_said_by_name(house: House) -> None:
     """Windmill passes what it was given."""
     for wrong in WRONG:
         with house.as_job(), pytest.raises(InvalidInput):
-            steps.enrol_booking(CUSTOMER, **{"booking": "B1", "staff": "bruno", **wrong})
+            booking_steps.enrol_booking(CUSTOMER, **{"booking": "B1", "staff": "bruno", **wrong})
 
 
 # --- Accounts ---------------------------------------------------------------------------------------------
@@ -220,7 +222,7 @@ def test_an_account_that_is_down_is_an_alert_and_a_failed_job_and_the_others_are
     with accounts(house, calendly):
         house.change(f"f/{CUSTOMER}/ycloud", base_url="http://127.0.0.1:9/v2")
         with house.as_job(), pytest.raises(Refused, match="Not well: ycloud is down"):
-            steps.check_connectors(CUSTOMER)
+            account_steps.check_connectors(CUSTOMER)
 
     assert [one.state for one in calendly.subscriptions] == ["active"]
     kinds = rows_of(
@@ -253,7 +255,7 @@ def test_a_wrong_resource_is_named_and_nothing_is_subscribed_with_it(
     with accounts(house, calendly):
         house.change(f"f/{CUSTOMER}/{resource}", **changed)
         with house.as_job(), pytest.raises(expected) as refusal:
-            steps.check_connectors(CUSTOMER)
+            account_steps.check_connectors(CUSTOMER)
 
     assert list(calendly.subscriptions) == before
     assert [

@@ -13,7 +13,7 @@ import pytest
 from platform_core.errors import ConfigurationError, InvalidInput, PermissionDenied, PlatformError
 from platform_core.payments import approvals
 from platform_core.values import SystemClock
-from platform_core.windmill import steps
+from platform_core.windmill import flow_steps, steps
 from platform_core.windmill.flows import WindmillFlows
 from tests.support.doors import CUSTOMER, House
 from tests.support.flows import Flows
@@ -46,7 +46,7 @@ def _waiting(house: House, claim: str) -> UUID:
 
 def _answer(house: House, claim: str, flow_job: UUID, answer: object, version: int = 2) -> dict[str, Any]:
     with house.as_job(WM_ROOT_FLOW_JOB_ID=str(flow_job)):
-        return steps.answer_review(CUSTOMER, claim=claim, version=version, answer=json.dumps(answer))
+        return flow_steps.answer_review(CUSTOMER, claim=claim, version=version, answer=json.dumps(answer))
 
 
 def _wait_state(house: House, flow_job: UUID) -> object:
@@ -128,7 +128,7 @@ def test_an_answer_that_is_no_decision_is_refused_and_the_flow_still_waits(
 def test_an_answer_that_is_no_json_object_is_refused(house: House, answer: object) -> None:
     """Somebody changed the step's input in the flow."""
     with house.as_job(WM_ROOT_FLOW_JOB_ID=str(uuid4())), pytest.raises(InvalidInput, match="JSON"):
-        steps.answer_review(CUSTOMER, claim="C1", version=2, answer=answer)  # type: ignore[arg-type]  # any JSON
+        flow_steps.answer_review(CUSTOMER, claim="C1", version=2, answer=answer)  # type: ignore[arg-type]  # any JSON
 
 
 def test_a_script_that_is_no_step_of_a_flow_says_so(house: House) -> None:
@@ -136,22 +136,22 @@ def test_a_script_that_is_no_step_of_a_flow_says_so(house: House) -> None:
     claim = _claim(house)
 
     with house.as_job(), pytest.raises(ConfigurationError, match="no step of a flow"):
-        steps.ask_review(CUSTOMER, claim=claim)
+        flow_steps.ask_review(CUSTOMER, claim=claim)
     with house.as_job(), pytest.raises(ConfigurationError, match="no step of a flow"):
-        steps.answer_review(CUSTOMER, claim=claim, version=2, answer="{}")
+        flow_steps.answer_review(CUSTOMER, claim=claim, version=2, answer="{}")
 
 
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: steps.ask_review(CUSTOMER, claim=""),
-        lambda: steps.list_overdue(CUSTOMER, limit=-1, **PLAN),
-        lambda: steps.list_overdue(CUSTOMER, limit=10, **{**PLAN, "times": 0}),
-        lambda: steps.remind_overdue(CUSTOMER, debt="C7", **PLAN),
-        lambda: steps.list_waiting_sessions(CUSTOMER, older_than_hours=True),
-        lambda: steps.look_at_session(CUSTOMER, session="S1"),
-        lambda: steps.ask_about_session(CUSTOMER, session="L1", severity="P1"),
-        lambda: steps.tell_of_overdue(CUSTOMER, count=-1),
+        lambda: flow_steps.ask_review(CUSTOMER, claim=""),
+        lambda: flow_steps.list_overdue(CUSTOMER, limit=-1, **PLAN),
+        lambda: flow_steps.list_overdue(CUSTOMER, limit=10, **{**PLAN, "times": 0}),
+        lambda: flow_steps.remind_overdue(CUSTOMER, debt="C7", **PLAN),
+        lambda: flow_steps.list_waiting_sessions(CUSTOMER, older_than_hours=True),
+        lambda: flow_steps.look_at_session(CUSTOMER, session="S1"),
+        lambda: flow_steps.ask_about_session(CUSTOMER, session="L1", severity="P1"),
+        lambda: flow_steps.tell_of_overdue(CUSTOMER, count=-1),
     ],
 )
 def test_bad_input_of_a_step_is_refused_before_anything_is_done(
@@ -166,7 +166,7 @@ def test_a_flow_that_failed_is_one_alert_that_names_it_and_its_run(house: House)
     """Its steps' errors may quote what somebody wrote: none of it is taken."""
     flow, run = f"f/{CUSTOMER}/overdue_reminders", str(uuid4())
     with house.as_job(f"f/{CUSTOMER}/flow_failed", WM_FLOW_PATH=flow, WM_ROOT_FLOW_JOB_ID=run):
-        results = [steps.report_failed_flow(CUSTOMER) for _ in range(2)]
+        results = [flow_steps.report_failed_flow(CUSTOMER) for _ in range(2)]
 
     assert results == [{"flow": flow}] * 2
     assert rows_of(

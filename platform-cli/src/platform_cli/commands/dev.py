@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from platform_cli import render
+from platform_cli.commands.panel import make_link
 from platform_cli.local.dev import view
 from platform_cli.local.dev.control import ask, controlled
 from platform_cli.local.dev.happenings import Happenings
@@ -27,6 +28,7 @@ from platform_core.errors import InvalidInput, UnreadableFile
 from platform_core.payments.contracts import claim_ref
 from platform_core.payments.views import find_claim_of_message
 from platform_core.settings import load_settings
+from platform_core.tenancy.members import Role, list_members
 from platform_core.values import SystemClock
 
 FAILED = 1
@@ -164,14 +166,19 @@ def _row(said: Mapping[str, Any]) -> tuple[str, ...]:
 
 @app.command("open")
 def open_() -> None:
-    """Print the address of the customer's panel, for its owner, and open it when there is a browser.
+    """Print a link into the customer's panel, for its owner, and open it when there is a browser.
 
     Example: wmctl dev open
     """
     running = _running()
-    raise InvalidInput(
-        f"{running.customer} has no panel yet", next_step="Use `wmctl claim list` until it has one."
-    )
+    with open_site() as site, site.app(running.customer) as platform:
+        with platform.tx() as tx:
+            members = list_members(tx)
+        owner = next(one.handle for one in members if one.role == Role.OWNER)
+        made = make_link(site, running.customer, owner)
+    render.raw(made.url)
+    render.good(f"It lets {owner} in as {made.role} until {made.expires_at:%Y-%m-%d %H:%M}Z.")
+    typer.launch(made.url)
 
 
 @app.command("stop")

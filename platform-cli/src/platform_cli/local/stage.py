@@ -81,11 +81,13 @@ def set_stage(  # noqa: PLR0913 - each one is a choice of the caller, and most a
     on_end: Callable[[JobEnded], None] | None = None,
     door_folder: Path | None = None,
     follow: bool = False,
+    state_dsn: str = "",
 ) -> Iterator[Stage]:
     """Bring a provisioned customer to work: policy in force, routes served, YCloud pointed at them.
 
     With `door_folder` the always-on door finds the customer and its secrets there, then and afterwards. With
     `follow` a changed file of the customer's is used at the next request, and a broken one is refused alone.
+    With `state_dsn`, a database for what they remember, its flows run too.
     Everything stops at the end; the database stays. Raises: PlatformError of whatever part refuses.
     """
     policy = load_policy(customers / customer / "config" / "policy.toml")
@@ -113,7 +115,13 @@ def set_stage(  # noqa: PLR0913 - each one is a choice of the caller, and most a
         }
         with (
             Runtime(
-                customers, resources, mode=mode, on_start=note_start, on_end=on_end, follow=follow
+                customers,
+                resources,
+                mode=mode,
+                on_start=note_start,
+                on_end=on_end,
+                follow=follow,
+                state_dsn=state_dsn,
             ) as runtime,
             serving(runtime) as url,
         ):

@@ -19,13 +19,16 @@ from platform_cli.local.dev.place import Place, Running, claimed
 from platform_cli.local.secret_store import FileSecretStore
 from platform_cli.local.stage import Stage, set_stage
 from platform_cli.local.windmill import jsonb
+from platform_cli.local.windmill.flows.state import prepare_database
 from platform_cli.local.windmill.processes import Mode
 from platform_cli.local.windmill.results import JobResult
 from platform_cli.local.windmill.runtime import Trigger
 from platform_cli.local.windmill.schedules.agenda import Tick
 from platform_cli.local.windmill.schedules.scheduler import Scheduler
 from platform_cli.local.ycloud_standin import ReportPlan
-from platform_core.errors import ConfigurationError, NotFound, PlatformError
+from platform_cli.panel_keys import set_address
+from platform_cli.site import Site
+from platform_core.errors import NotFound, PlatformError
 from platform_core.settings import Settings
 from platform_core.tenancy.cluster import migrate_tenant, prepare_cluster
 from platform_core.tenancy.door import prepare_door
@@ -99,9 +102,11 @@ def started(wanted: Wanted, happenings: Happenings, progress: Callable[[str], No
                 on_end=happenings.ended,
                 door_folder=_door_folder(wanted),
                 follow=True,
+                state_dsn=prepare_database(admin_dsn),
             )
         )
         stage.runtime.warm_up()
+        _open_panel(wanted, stage, admin_dsn)
         stage.ycloud.report_plan = ReportPlan(statuses=REPORTS)
         progress("opening the door")
         door_url = stack.enter_context(open_door(wanted.state / "door.log", _door_environment(wanted, stage)))
@@ -170,6 +175,16 @@ def _provisioned(wanted: Wanted, policy: Policy, admin_dsn: str, progress: Calla
     return done.dsn
 
 
+def _open_panel(wanted: Wanted, stage: Stage, admin_dsn: str) -> None:
+    """The panel at this runtime's address, which is another one at each start; its keys stay."""
+    site = Site(
+        wanted.root, wanted.state, admin_dsn, FileSecretStore(wanted.state / "secrets"), wanted.settings
+    )
+    tenant = site.tenant(stage.customer)
+    set_address(site, tenant, f"{stage.runtime.base_url}/api/r/{stage.customer}/panel")
+    stage.runtime.give(f"f/{stage.customer}/panel", site.account(tenant, "panel"))
+
+
 def _owner(policy: Policy) -> str:
     return next(handle for handle, role in policy.members.items() if role == Role.OWNER)
 
@@ -204,8 +219,8 @@ def _scheduler(stage: Stage, happenings: Happenings, clock: Clock) -> Scheduler:
         schedule = tick.schedule
         trigger = Trigger("schedule", schedule.path, tick.scheduled_for)
         arguments = {name: jsonb.to_python(jsonb.to_text(value)) for name, value in schedule.args.items()}
-        if schedule.is_flow:  # no flow is known yet, so none is loaded
-            raise ConfigurationError(f"{schedule.path} starts a flow, and this runtime runs none")
+        if schedule.is_flow:
+            return runtime.run_flow(schedule.script_path, arguments, trigger=trigger)
         return runtime.run_script(schedule.script_path, arguments, trigger=trigger)
 
     def failed(tick: Tick, error: PlatformError) -> None:

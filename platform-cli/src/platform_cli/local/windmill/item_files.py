@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import TypeAlias
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from platform_cli.local.windmill.fields import as_json, shown
 from platform_cli.local.windmill.jsonb import Json
 from platform_core.errors import InvalidInput, UnreadableFile
 
@@ -48,10 +47,10 @@ class ItemFile:
             choices = rule if isinstance(rule, tuple) else (rule,)
             types = tuple(choice for choice in choices if isinstance(choice, type))
             if types and not isinstance(value, types):
-                raise self.problem(name, f"{_shown(value)} is not of the right type")
+                raise self.problem(name, f"{shown(value)} is not of the right type")
             if not types and not any(value == choice and type(value) is type(choice) for choice in choices):
-                known = ", ".join(_shown(choice) for choice in choices)
-                raise self.problem(name, f"{_shown(value)} is not done here; known: {known}")
+                known = ", ".join(shown(choice) for choice in choices)
+                raise self.problem(name, f"{shown(value)} is not done here; known: {known}")
 
     def known_script(self, known: Collection[tuple[str, str]]) -> str:
         """The path in `script_path`; with its kind, `script` or `flow`, it has to be among the known ones."""
@@ -69,10 +68,6 @@ class ItemFile:
 
 
 Rule: TypeAlias = "type | tuple[type, ...] | tuple[Json, ...]"
-
-
-def _shown(value: object) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)[:80]
 
 
 def _line_of(file: Path, name: str) -> int:
@@ -106,28 +101,10 @@ def read_fields(file: Path) -> Mapping[str, Json]:
         raise InvalidInput(
             f"{file} is not YAML{place}: {getattr(error, 'problem', None) or error}"
         ) from error
-    value = _as_json(loaded, file)
+    value = as_json(loaded, file)
     if not isinstance(value, dict):
         raise InvalidInput(f"{file} is not a mapping of fields")
     return value
-
-
-def _as_json(value: object, file: Path) -> Json:
-    match value:
-        case None | bool() | str():
-            return value
-        case int():
-            return Decimal(value)
-        case float():
-            return Decimal(repr(value))
-        case list():
-            return [_as_json(item, file) for item in value]
-        case dict():
-            return {str(key): _as_json(item, file) for key, item in value.items()}
-        case date() | datetime():
-            return value.isoformat()
-        case _:
-            raise InvalidInput(f"{file}: a value of type {type(value).__name__} is not JSON")
 
 
 def check_name(name: str, file: Path) -> None:

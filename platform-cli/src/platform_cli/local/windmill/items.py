@@ -2,15 +2,13 @@
 
 `customers/<c>/` holds the items by kind, in the official CLI's file format; `<c>/scripts/<name>.py` is the
 script `f/<c>/<name>`, and `<c>/config/<name>.http_trigger.yaml` the route `f/<c>/<name>`. A field this
-runtime would have to ignore is refused, so that nothing works here and differs on the server. `flows/` and
-`dashboard/` are not read.
+runtime would have to ignore is refused, so that nothing works here and differs on the server. Flows are
+read by `flows.loading`; `dashboard/` is not read.
 """
 
 from __future__ import annotations
 
 import ast
-import importlib.metadata
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -20,8 +18,11 @@ from typing import Any, TypeVar
 
 from platform_cli.local.windmill import routes
 from platform_cli.local.windmill.config import KINDS, HttpRoute, Schedule, read_config
+from platform_cli.local.windmill.flows.loading import load_flows
+from platform_cli.local.windmill.flows.model import Flow
 from platform_cli.local.windmill.item_files import ItemFile, check_name, read_fields, read_text
 from platform_cli.local.windmill.jsonb import Json
+from platform_cli.local.windmill.locks import missing_requirement
 from platform_core.errors import InvalidInput, PlatformError, UnreadableFile
 from platform_core.values import TenantSlug, parse_tenant_slug
 
@@ -29,17 +30,20 @@ __all__ = ["Broken", "CustomerItems", "HttpRoute", "Schedule", "Script", "load_c
 
 ItemT = TypeVar("ItemT")
 _SCRIPT_SUFFIXES = (".script.yaml", ".script.lock", ".py")
-_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.!+_-]+)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A runnable script. `timeout_s` is its own limit in seconds, if it has one."""
+    """A runnable script. `timeout_s` is its own limit in seconds, if it has one.
+
+    `content` is there for Python that is written in a flow, which has no file of its own.
+    """
 
     path: str
     file: Path
     has_preprocessor: bool
     timeout_s: int | None
+    content: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,7 @@ class CustomerItems:
     customer: TenantSlug
     folder: Path
     scripts: Mapping[str, Script]
+    flows: Mapping[str, Flow]
     routes: tuple[HttpRoute, ...]
     schedules: tuple[Schedule, ...]
     resources: Mapping[str, Json] = field(repr=False)
@@ -87,7 +92,15 @@ def read_customer(folder: Path, *, workspace: str = "prod") -> CustomerItems:
         raise UnreadableFile(f"{folder} is not a folder", next_step="Create the customer first.")
     broken: list[Broken] = []
     scripts = dict(_each(broken, "script", customer, _script_files(folder / "scripts"), _script))
-    known = {*(("script", path) for path in scripts), *((one.kind, one.path) for one in broken)}
+    own = {*scripts, *(one.path for one in broken)}
+    flows = load_flows(
+        customer,
+        folder / "flows",
+        own,
+        lambda path, error: broken.append(Broken("flow", path, error)),
+    )
+    known = {("script", path) for path in scripts} | {("flow", path) for path in flows}
+    known |= {(one.kind, one.path) for one in broken}
     config: dict[str, list[Any]] = {kind: [] for kind in KINDS}
     for file in _config_files(folder / "config"):
         name, _, kind = file.name.removesuffix(".yaml").partition(".")
@@ -97,6 +110,7 @@ def read_customer(folder: Path, *, workspace: str = "prod") -> CustomerItems:
         customer=customer,
         folder=folder,
         scripts=scripts,
+        flows=flows,
         routes=tuple(config["http_trigger"]),
         schedules=tuple(config["schedule"]),
         resources=dict(config["resource"]),
@@ -240,21 +254,9 @@ def _check_lock(file: ItemFile, folder: Path) -> None:
     reference = file.text("lock")
     if reference != f"!inline {file.path}.script.lock":
         raise file.problem("lock", f"is not '!inline {file.path}.script.lock'")
-    for line in read_text(folder / f"{name}.script.lock").splitlines():
-        requirement = line.strip()
-        if not requirement or requirement.startswith(("#", "-")):
-            continue
-        found = _REQUIREMENT.fullmatch(requirement)
-        if found is None or _installed(found.group(1)) != found.group(2):
-            raise file.problem(
-                "lock",
-                f"needs {requirement}, which is not installed here",
-                "Install it, or use a Windmill server.",
-            )
-
-
-def _installed(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
+    if requirement := missing_requirement(read_text(folder / f"{name}.script.lock")):
+        raise file.problem(
+            "lock",
+            f"needs {requirement}, which is not installed here",
+            "Install it, or use a Windmill server.",
+        )

@@ -76,10 +76,11 @@ class JobEnded:
 
 
 @dataclass(frozen=True, slots=True)
-class FlowStep:
-    """Where in a flow a job stands: ids of the flow's job and of the outermost one, path, id of the step."""
+class FlowPlace:
+    """Where in a flow a job stands: the flow's job, the flow that collects its results, the outermost one."""
 
     flow_job_id: str
+    scope_job_id: str
     root_job_id: str
     flow_path: str
     step_id: str
@@ -98,7 +99,7 @@ class Order:
     beside: Sequence[Script] = field(default=(), repr=False)
     kind: JobKind = "script"
     mode: Mode | None = None
-    step: FlowStep | None = None
+    step: FlowPlace | None = None
     job_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
@@ -176,15 +177,10 @@ class Jobs:
 
         Raises: RequestRefused for arguments that cannot be stored, StarterGone when the runtime is closing.
         """
-        try:
-            jsonb.to_text(dict(order.arguments))
-        except jsonb.NotStorable as error:
-            raise events.database_refusal(error) from error
-        except jsonb.TooDeep as error:
-            raise events.too_deep(error) from error
+        storable(order.arguments)
         started = time.monotonic()
         ok = False
-        stop = self._stops[order.job_id] = Stop()
+        stop = self._stops.setdefault(order.job_id, Stop())
         try:
             if not self._wait_for_slot(stop):
                 return JobResult(False, _cancelled_before(stop.why), "", 0, 0)
@@ -207,6 +203,10 @@ class Jobs:
             return "over" if job_id in self._over else "unknown"
         stop.ask(f"{who} (reason: {reason})" if reason else who)
         return "ending"
+
+    def cancel_soon(self, job_id: str, who: str, reason: str = "") -> None:
+        """The same for a job that is certain to be run, and perhaps is not yet known here."""
+        self._stops.setdefault(job_id, Stop()).ask(f"{who} (reason: {reason})" if reason else who)
 
     def _wait_for_slot(self, stop: Stop) -> bool:
         """True with a place among the jobs that run, False when the job was cancelled while it waited."""
@@ -262,12 +262,13 @@ class Jobs:
             shutil.rmtree(self._home / job_id, ignore_errors=True)
 
     def _environment(self, order: Order, job_id: str, token: str) -> dict[str, str]:
-        """Windmill's own set, nothing of this process's. What belongs to flows and apps stays empty."""
+        """Windmill's own set, nothing of this process's. What belongs to apps stays empty."""
         path, trigger, reader = order.script.path, order.trigger, order.reader
         schedule = trigger.path if trigger.kind == "schedule" else ""
         scheduled_for = (trigger.scheduled_for or datetime.now(UTC)).astimezone(UTC)
         origin = (schedule or "manual").replace("/", "_")
         stamp = round(time.time() * _MILLISECONDS)
+        owner = reader.username if schedule else "user"
         return {
             "WM_WORKSPACE": self.workspace,
             "WM_TOKEN": token,
@@ -276,15 +277,16 @@ class Jobs:
             "WM_BASE_URL": self.base_url,
             "WM_JOB_ID": job_id,
             "WM_JOB_PATH": path,
-            "WM_ROOT_JOB_ID": job_id,
+            "WM_ROOT_JOB_ID": order.step.root_job_id if order.step else job_id,
             "WM_SCHEDULE_PATH": schedule,
             "WM_SCHEDULED_FOR": scheduled_for.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "WM_PERMISSIONED_AS": reader.permissioned_as,
-            "WM_STATE_PATH": f"{path}/{reader.username if schedule else 'user'}",
+            "WM_STATE_PATH": f"{path}/{owner}",
             "WM_OBJECT_PATH": f"{path.replace('/', '_')}/{origin}/{stamp}_{job_id}",
             "WM_WORKER_GROUP": "default",
             "WM_RUNNABLE_ID": "",
             **dict.fromkeys(_EMPTY_VARIABLES, ""),
+            **(_of_flow(order.step, owner, origin, f"{stamp}_{job_id}") if order.step else {}),
             "BASE_INTERNAL_URL": self.base_url,
             "PATH": _PATH,
             "HOME": str(self._home),
@@ -296,11 +298,14 @@ class Jobs:
     def _prepare(self, job: _Job, order: Order, arguments: Mapping[str, Json]) -> Path:
         """The job's folder: its request, and the customer's scripts where `f.<customer>` finds them."""
         folder = self._home / job.job_id
-        _, customer, name = order.script.path.split("/")
-        package = folder / "f" / customer
-        package.mkdir(parents=True)
-        module = name.replace("-", "_").lower()
-        shutil.copyfile(order.script.file, package / f"{module}.py")
+        _, customer, *names = order.script.path.replace("-", "_").split("/")
+        package, module = folder / "f" / customer, ".".join(names).lower()
+        source = package / f"{module.replace('.', '/')}.py"
+        source.parent.mkdir(parents=True)
+        if order.script.content is None:
+            shutil.copyfile(order.script.file, source)
+        else:
+            source.write_text(order.script.content, encoding="utf-8")
         for other in order.beside:
             if other.path != order.script.path:
                 (package / other.file.name.replace("-", "_")).symlink_to(other.file.resolve())
@@ -329,6 +334,28 @@ def _cancelled_before(why: str) -> str:
     """The result of a job that was cancelled before it had a process."""
     shape = {"error": {"name": "Canceled", "message": f"Job canceled: by {why}"}}
     return jsonb.to_text(jsonb.from_python(shape))
+
+
+def storable(arguments: Mapping[str, Json]) -> None:
+    """Refuse arguments that PostgreSQL cannot keep, as the server does. Raises: RequestRefused."""
+    try:
+        jsonb.to_text(dict(arguments))
+    except jsonb.NotStorable as error:
+        raise events.database_refusal(error) from error
+    except jsonb.TooDeep as error:
+        raise events.too_deep(error) from error
+
+
+def _of_flow(step: FlowPlace, owner: str, origin: str, tail: str) -> dict[str, str]:
+    """What a step of a flow sees beside, or instead of, what a script sees."""
+    return {
+        "WM_FLOW_JOB_ID": step.flow_job_id,
+        "WM_ROOT_FLOW_JOB_ID": step.scope_job_id,
+        "WM_FLOW_PATH": step.flow_path,
+        "WM_FLOW_STEP_ID": step.step_id,
+        "WM_STATE_PATH": f"{step.flow_path}/{step.step_id}_{owner}",
+        "WM_OBJECT_PATH": f"{step.flow_path.replace('/', '_')}/{origin}/{step.step_id}/{tail}",
+    }
 
 
 def _place(order: Order) -> tuple[str, str]:

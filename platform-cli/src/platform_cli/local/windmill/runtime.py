@@ -6,6 +6,7 @@ What a job is, and how it runs, is in `jobs`; what can be run is in `items`.
 from __future__ import annotations
 
 import json
+import re
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,11 @@ from typing import Self
 from platform_cli.local.windmill import answers, events, jsonb, references
 from platform_cli.local.windmill import routes as routing
 from platform_cli.local.windmill.answers import HttpAnswer, RequestRefused
+from platform_cli.local.windmill.flows import api
+from platform_cli.local.windmill.flows.api import Request
+from platform_cli.local.windmill.flows.engine import Engine, FlowMoved
+from platform_cli.local.windmill.flows.model import Flow
+from platform_cli.local.windmill.flows.state import State
 from platform_cli.local.windmill.items import HttpRoute, Schedule, Script
 from platform_cli.local.windmill.jobs import (
     JobEnded,
@@ -25,6 +31,7 @@ from platform_cli.local.windmill.jobs import (
     Order,
     Trigger,
     robot,
+    storable,
     username_of,
 )
 from platform_cli.local.windmill.jsonb import Json
@@ -32,11 +39,14 @@ from platform_cli.local.windmill.processes import Mode
 from platform_cli.local.windmill.references import Reader
 from platform_cli.local.windmill.results import JobResult
 from platform_cli.local.windmill.shelf import Shelf, Shelved
-from platform_core.errors import InvalidInput, Unavailable
+from platform_core.errors import ConfigurationError, InvalidInput, Unavailable
+from platform_core.values import Clock, SystemClock
 
-__all__ = ["JobEnded", "JobStarted", "Runtime", "Trigger"]
+__all__ = ["FlowMoved", "JobEnded", "JobStarted", "Runtime", "Trigger"]
 
 DEFAULT_TIMEOUT_S = 600.0
+_CANCEL = re.compile(r"jobs_u/queue/cancel/([^/]+)")
+_NOT_FOUND = 404
 
 Headers = Sequence[tuple[str, str]]
 
@@ -48,6 +58,9 @@ class Runtime:
     folders, and win over them. `mode` warm forks each job from a process that has imported what scripts use;
     cold starts a fresh interpreter for each. With `follow` a change in a customer's folder is there at
     the next use, and what is broken is refused alone; without it everything is read once and has to be whole.
+
+    Flows need a database for what they remember, `state_dsn` (see `flows.state.prepare_database`), and go on
+    where another runtime left them there. `clock` decides when what waits is due.
     """
 
     def __init__(  # noqa: PLR0913 - each one is a choice of the caller, and most are by keyword
@@ -59,6 +72,9 @@ class Runtime:
         on_start: Callable[[JobStarted], None] | None = None,
         *,
         on_end: Callable[[JobEnded], None] | None = None,
+        on_move: Callable[[FlowMoved], None] | None = None,
+        state_dsn: str = "",
+        clock: Clock | None = None,
         variables: Mapping[str, str] | None = None,
         max_jobs: int = 16,
         follow: bool = False,
@@ -81,6 +97,17 @@ class Runtime:
             on_end=on_end,
         )
         self._unwatched: list[threading.Thread] = []
+        self._engine: Engine | None = None
+        if state_dsn:
+            self._engine = Engine(
+                State(state_dsn),
+                self.jobs,
+                self,
+                clock or SystemClock(),
+                max_jobs=max_jobs,
+                on_end=on_end,
+                on_move=on_move,
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -91,6 +118,8 @@ class Runtime:
     def close(self) -> None:
         """End every job and remove what jobs left on disk. Safe to call twice."""
         self.jobs.stop()
+        if self._engine is not None:
+            self._engine.close()
         for waiting in self._unwatched:
             waiting.join()
         self._unwatched.clear()
@@ -106,6 +135,11 @@ class Runtime:
         return self._shelf.current().scripts
 
     @property
+    def flows(self) -> Mapping[str, Flow]:
+        """The flows of every customer, by path."""
+        return self._shelf.current().flows
+
+    @property
     def routes(self) -> tuple[HttpRoute, ...]:
         """The routes of every customer."""
         return self._shelf.current().routes
@@ -119,6 +153,10 @@ class Runtime:
     def store(self) -> references.Store:
         """The resources and variables of every customer."""
         return self._shelf.current().store
+
+    def give(self, path: str, value: object) -> None:
+        """Put a resource beside those of the customers' folders, or another value in its place."""
+        self._shelf.give(path, jsonb.from_python(value))
 
     def warm_up(self) -> None:
         """Start the process that jobs are forked from now, so that the first job need not wait for it."""
@@ -181,6 +219,61 @@ class Runtime:
             )
         )
 
+    @property
+    def engine(self) -> Engine:
+        """What runs flows. Raises: ConfigurationError when this runtime has no database for them."""
+        if self._engine is None:
+            raise ConfigurationError(
+                "This runtime runs no flows: it has no database for what they remember",
+                next_step="Open it with state_dsn.",
+            )
+        return self._engine
+
+    def start_flow(self, path: str, args: Mapping[str, object], *, trigger: Trigger | None = None) -> str:
+        """Begin a flow as the customer's robot; gives the id of its job.
+
+        Raises: NotFound for an unknown flow, RequestRefused for arguments that cannot be stored.
+        """
+        flow = self._shelf.current().flow(path)
+        arguments = {name: jsonb.from_python(value) for name, value in args.items()}
+        started_by = trigger or Trigger()
+        return self.begin_flow(flow, arguments, robot(path, username_of(started_by, path)), started_by)
+
+    def run_flow(
+        self,
+        path: str,
+        args: Mapping[str, object],
+        *,
+        timeout_s: float | None = None,
+        trigger: Trigger | None = None,
+    ) -> JobResult:
+        """Begin a flow and wait for its end.
+
+        Raises: as `start_flow`; Unavailable when it does not end in time, while it goes on.
+        """
+        return self.flow_result(self.start_flow(path, args, trigger=trigger), timeout_s)
+
+    def begin_flow(self, flow: Flow, arguments: Mapping[str, Json], reader: Reader, trigger: Trigger) -> str:
+        """Begin a flow on somebody's behalf. Raises: RequestRefused for arguments that cannot be stored."""
+        storable(arguments)
+        return self.engine.start(flow, arguments, reader, trigger)
+
+    def flow_result(self, job_id: str, timeout_s: float | None = None) -> JobResult:
+        """Wait for a flow. Raises: Unavailable when it does not end in time, or the runtime is closed."""
+        if not self.engine.wait(job_id, timeout_s):
+            raise Unavailable(
+                f"The flow {job_id} has not ended", next_step="It goes on; ask for it by its id."
+            )
+        return self.engine.result(job_id)
+
+    def flow_at(self, path: str) -> Flow | None:
+        """A flow by its path."""
+        return self.flows.get(path)
+
+    def script_at(self, path: str) -> Script | None:
+        """A script by its path."""
+        return self.scripts.get(path)
+
     def handle_route(
         self, method: str, path: str, query: str, headers: Headers, body: bytes, *, token: str = ""
     ) -> HttpAnswer:
@@ -199,6 +292,8 @@ class Runtime:
             return self._answer_route(here, found, called_path, query, headers, raw)
         except RequestRefused as error:
             return error.answer
+        except InvalidInput as error:  # of the item's own file: it is there, and broken
+            return answers.plain(503, error.one_line())
 
     def _refused_caller(self, route: HttpRoute, token: str) -> HttpAnswer | None:
         if route.authentication_method != "windmill":
@@ -218,13 +313,12 @@ class Runtime:
         raw: events.RawBody,
     ) -> HttpAnswer:
         route = found.route
-        try:
-            script = here.script(route.script_path)
-        except InvalidInput as error:
-            return answers.plain(503, error.one_line())
         body = events.parse_body(
             raw, use_raw=route.raw_string or route.authentication_method == "custom_script"
         )
+        if route.is_flow:
+            return self._answer_by_flow(here, route, events.main_arguments(body, wrap=route.wrap_body))
+        script = here.script(route.script_path)
         if script.has_preprocessor:
             event: dict[str, Json] = {
                 "kind": "http",
@@ -245,6 +339,15 @@ class Runtime:
         reader = robot(route.script_path, username_of(trigger, route.path))
         order = self._order(script, arguments, reader, trigger, preprocess=script.has_preprocessor)
         return self._begun(order) if route.is_async else self._answered(order)
+
+    def _answer_by_flow(self, here: Shelved, route: HttpRoute, arguments: Mapping[str, Json]) -> HttpAnswer:
+        trigger = Trigger("http", route.path)
+        reader = robot(route.script_path, username_of(trigger, route.path))
+        job_id = self.begin_flow(here.flow(route.script_path), arguments, reader, trigger)
+        if route.is_async:
+            return answers.text(201, job_id)
+        result = self.flow_result(job_id)
+        return answers.to_answer(result.text, ok=result.ok)
 
     def handle_run(
         self, path: str, query: str, headers: Headers, body: bytes, reader: Reader, *, wait: bool = True
@@ -279,18 +382,60 @@ class Runtime:
             return self._answered(order) if wait else self._begun(order)
         except RequestRefused as error:
             return error.answer
-        except InvalidInput as error:
+        except InvalidInput as error:  # of the script's own file
             return answers.plain(503, error.one_line())
 
-    def handle_cancel(self, job_id: str, body: bytes, reader: Reader) -> HttpAnswer:
-        """Answer `jobs_u/queue/cancel/<id>`: end a job that waits or runs. The body may hold a `reason`."""
+    def handle_run_flow(
+        self, path: str, query: str, headers: Headers, body: bytes, reader: Reader, *, wait: bool = True
+    ) -> HttpAnswer:
+        """Answer `jobs/run_wait_result/f/<path>`, or `jobs/run/f/<path>` without `wait`: 201 and the id."""
+        try:
+            raw = events.receive_body(_content_type(headers), body)
+            flow = self.flow_at(path)
+            if flow is None:
+                self._shelf.current().require_whole(path, "flow")
+                return answers.plain(404, f"Not found: flow not found at name {path} (lib.rs:1778)")
+            if not reader.may_read(path):
+                rights = reader.as_debug(kind="AuthedRef")
+                return answers.plain(
+                    401,
+                    f"Not authorized: You are not authorized to access this flow: {path} (but it exists). "
+                    f"Your permissions are: {rights}",
+                )
+            options = _run_options(query)
+            parsed = events.parse_body(raw, use_raw=options.raw)
+            arguments = events.main_arguments(parsed, wrap=options.wrap_body)
+            job_id = self.begin_flow(flow, arguments, reader, Trigger())
+            if not wait:
+                return answers.text(201, job_id)
+            result = self.flow_result(job_id)
+            return answers.to_answer(result.text, ok=result.ok)
+        except RequestRefused as error:
+            return error.answer
+        except InvalidInput as error:  # of the flow's own file
+            return answers.plain(503, error.one_line())
+
+    def handle_jobs(self, request: Request) -> HttpAnswer | None:
+        """Answer what is asked about jobs; None for another path. Without flows: cancelling alone."""
+        answer = None
+        if self._engine is not None:
+            answer = api.handle(self._engine, self.workspace, self.base_url, request)
+        canceled = _CANCEL.fullmatch(request.tail)
+        if canceled is None or (answer is not None and answer.status != _NOT_FOUND):
+            return answer
+        return self._cancel(canceled.group(1), request)
+
+    def _cancel(self, job_id: str, request: Request) -> HttpAnswer:
+        """End a job outside flows that waits or runs. The body may hold a `reason`."""
+        if request.method != "POST":
+            return HttpAnswer(405, (("allow", "POST"),), b"")
         try:
             uuid.UUID(job_id)
-            given = json.loads(body or b"{}")
+            given = json.loads(request.body or b"{}")
         except ValueError:
             return answers.text(400, f"Invalid URL: Cannot parse `id` with value `{job_id}`")
         reason = given.get("reason") if isinstance(given, dict) else None
-        who = reader.permissioned_as.removeprefix("u/")
+        who = request.reader.permissioned_as.removeprefix("u/") if request.reader else "anonymous"
         match self.jobs.cancel(job_id, who, reason if isinstance(reason, str) else ""):
             case "ending":
                 return answers.text(200, job_id)
@@ -298,6 +443,12 @@ class Runtime:
                 return answers.text(200, f"queued job id {job_id} is already completed")
             case "unknown":
                 return answers.plain(404, f"Not found: queued job id {job_id} does not exist")
+
+    def handle_page(self, path: str, request: Request) -> HttpAnswer | None:
+        """The page on which people answer a flow; None for another path."""
+        if self._engine is None:
+            return None
+        return api.handle_page(self._engine, self.workspace, path, request)
 
     def _order(  # noqa: PLR0913 - what a job is made of
         self,

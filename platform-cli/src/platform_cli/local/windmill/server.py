@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from platform_cli.local.windmill import answers, references
 from platform_cli.local.windmill.answers import HttpAnswer
+from platform_cli.local.windmill.flows.api import Request, is_open
 from platform_cli.local.windmill.references import Reader
 from platform_cli.local.windmill.runtime import Runtime
 from platform_core.errors import ConfigurationError, Unavailable
@@ -30,8 +31,7 @@ _CORS = (
     ("access-control-allow-methods", "GET, POST, PUT, DELETE, PATCH, HEAD, OPTIONS"),
     ("access-control-allow-headers", "content-type, authorization"),
 )
-_RUN = re.compile(r"jobs/(run|run_wait_result)/p/+(.+)")
-_CANCEL = re.compile(r"jobs_u/queue/cancel/([^/]+)")
+_RUN = re.compile(r"jobs/(run|run_wait_result)/([pf])/+(.+)")
 _READ = re.compile(r"(resources/get_value_interpolated|variables/get_value)/(.+)")
 
 
@@ -135,7 +135,11 @@ class _Handler(BaseHTTPRequestHandler):
             return answers.text(200, VERSION) if self.command in {"GET", "HEAD"} else _not_allowed("GET,HEAD")
         found = re.fullmatch(r"/api/w/([^/]+)/(.*)", path)
         if found is None:
-            return answers.empty(404)
+            shown = self.server.runtime.handle_page(path, self._request(path, query, body, None))
+            return shown or answers.empty(404)
+        if is_open(found.group(2)) and found.group(1) == self.server.runtime.workspace:
+            asked = self._request(found.group(2), query, body, None)
+            return self.server.runtime.handle_jobs(asked) or answers.empty(404)
         token = self._token()
         if not token:
             return answers.text(401, "Unauthorized")
@@ -150,21 +154,20 @@ class _Handler(BaseHTTPRequestHandler):
             wait = run.group(1) == "run_wait_result"
             if self.command not in ({"GET", "HEAD", "POST"} if wait else {"POST"}):
                 return _not_allowed("GET,HEAD,POST" if wait else "POST")
-            path = unquote(run.group(2))
+            path = unquote(run.group(3))
             if not here:
                 return answers.plain(404, f"Not found: script not found at name {path} (lib.rs:1571)")
-            headers = list(self.headers.items())
-            return self.server.runtime.handle_run(path, query, headers, body, reader, wait=wait)
-        if cancel := _CANCEL.fullmatch(tail):
-            return self._cancel(unquote(cancel.group(1)), body, reader)
+            runtime = self.server.runtime
+            begin = runtime.handle_run if run.group(2) == "p" else runtime.handle_run_flow
+            return begin(path, query, list(self.headers.items()), body, reader, wait=wait)
         if read := _READ.fullmatch(tail):
             return self._read(read.group(1), unquote(read.group(2)), query, reader, here=here)
-        return answers.empty(404)
+        asked = self._request(tail, query, body, reader)
+        return (self.server.runtime.handle_jobs(asked) if here else None) or answers.empty(404)
 
-    def _cancel(self, job_id: str, body: bytes, reader: Reader) -> HttpAnswer:
-        if self.command != "POST":
-            return _not_allowed("POST")
-        return self.server.runtime.handle_cancel(job_id, body, reader)
+    def _request(self, tail: str, query: str, body: bytes, reader: Reader | None) -> Request:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        return Request(self.command, tail, query, headers, body, reader)
 
     def _read(self, what: str, path: str, query: str, reader: Reader, *, here: bool) -> HttpAnswer:
         if self.command not in {"GET", "HEAD"}:

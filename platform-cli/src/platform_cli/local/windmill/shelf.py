@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from platform_cli.local.windmill import items
+from platform_cli.local.windmill.flows.model import Flow
 from platform_cli.local.windmill.items import Broken, CustomerItems, HttpRoute, Schedule, Script
 from platform_cli.local.windmill.jsonb import Json
 from platform_cli.local.windmill.references import Store
@@ -29,6 +30,7 @@ class Shelved:
     """One moment's items. `broken` are those that exist and cannot be used, by path."""
 
     scripts: Mapping[str, Script]
+    flows: Mapping[str, Flow]
     routes: tuple[HttpRoute, ...]
     schedules: tuple[Schedule, ...]
     broken: Mapping[str, Broken]
@@ -42,6 +44,15 @@ class Shelved:
         self.require_whole(path, "script")
         known = ", ".join(sorted(self.scripts)) or "none"
         raise NotFound(f"There is no script {path}", next_step=f"Known: {known}.")
+
+    def flow(self, path: str) -> Flow:
+        """A flow by its path. Raises: NotFound, or what is wrong with its files."""
+        found = self.flows.get(path)
+        if found is not None:
+            return found
+        self.require_whole(path, "flow")
+        known = ", ".join(sorted(self.flows)) or "none"
+        raise NotFound(f"There is no flow {path}", next_step=f"Known: {known}.")
 
     def require_whole(self, path: str, *kinds: str) -> None:
         """Raise what is wrong with an item, when something is."""
@@ -81,6 +92,12 @@ class Shelf:
                     self._shelved = self._gathered()
         return self._shelved
 
+    def give(self, path: str, value: Json) -> None:
+        """One more resource beside those of the folders."""
+        with self._lock:
+            self._resources = {**self._resources, path: value}
+            self._shelved = self._gathered()
+
     def _look(self) -> bool:
         """Read again whatever differs. True when something did."""
         folders = items.customer_folders(self._root)
@@ -101,6 +118,7 @@ class Shelf:
         whole, clashing = items.without_clashes([route for one in loaded for route in one.routes])
         return Shelved(
             scripts={path: script for one in loaded for path, script in one.scripts.items()},
+            flows={path: flow for one in loaded for path, flow in one.flows.items()},
             routes=whole,
             schedules=tuple(schedule for one in loaded for schedule in one.schedules),
             broken={broken.path: broken for one in loaded for broken in (*one.broken, *clashing)},
