@@ -16,6 +16,9 @@ import typer
 from pydantic import BaseModel
 
 from platform_cli import render
+from platform_cli.local.dev.control import Outcome
+from platform_cli.local.dev.sending import Sent
+from platform_cli.local.ycloud.talks import Said
 from platform_cli.main import INTERRUPTED, build
 from platform_cli.site import find_root
 from platform_core import errors
@@ -74,6 +77,10 @@ DOCUMENTS: Mapping[str, tuple[str, Fields]] = {
     "claim reverse": _DECISION,
     "claim show": ("one object", fields_of(views.ClaimDetail)),
     "claim withdraw": _DECISION,
+    "dev messages": ("a list of objects", fields_of(Said)),
+    "dev run": ("a list of one object", fields_of(Outcome)),
+    "dev tick": ("a list of objects", fields_of(Outcome)),
+    "dev webhook send": ("one object", [*fields_of(Sent), "claim"]),
     "db status": ("a list of objects", ["customer", "pending"]),
     "inbox conflicts": ("a list of objects", fields_of(Conflict)),
     "inbox list": ("a list of objects", fields_of(EventSummary)),
@@ -138,6 +145,7 @@ ADVICE: Mapping[str, str] = {
     "connector_contract_drift": "The provider changed its answers: report it with the request id.",
     "connector_unsupported": "Use a connector that declares the capability.",
     "request_refused": "Send what a real Windmill would take: this is its local stand-in's own answer.",
+    "bad_cron": "Write the six fields as the message says; minutes and seconds come first.",
     "demo_difference": "Run `wmctl demo` again; if it stays, the line above it names what differs.",
 }
 

@@ -617,4 +617,11 @@ ROWS: Mapping[str, Row] = {
         spoilt=(({"port": "70000"}, 2, "--port"), ({"rate_s": "0"}, 2, "--rate-s")),
     ),
     "demo": Row({}, ""),
+    "dev start": Row({"folder": SLUG}, ""),
+    "dev run": Row({"path": "cancel_jobs"}, "", "path ok result logs hint duration_ms"),
+    "dev tick": Row({}, "", "path ok result logs hint duration_ms"),
+    "dev messages": Row({}, "", "at phone by_contact text media_id mime_type status"),
+    "dev open": Row({}, ""),
+    "dev stop": Row({}, ""),
+    "dev webhook send": Row({}, "", "phone kind wamid answers claim"),
 }

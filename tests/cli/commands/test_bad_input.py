@@ -92,8 +92,14 @@ def _wrong_value(name: str, one: object) -> Iterator[Bad]:
         yield Bad(f"unknown {parameter}", {parameter: "nonsense"}, 2, "'nonsense'")
 
 
-NEED_NONE = {"demo", "connector list", "connector check", "connector new"}
-"""Commands that make an installation, or are about the checkout alone."""
+NEED_NONE = {
+    "demo",
+    "connector list",
+    "connector check",
+    "connector new",
+    *(name for name in COMMANDS if name.startswith("dev ")),
+}
+"""Commands that make an installation, are about the checkout alone, or talk to a `dev` that runs or not."""
 
 CASES = [(name, bad) for name, command in COMMANDS.items() if name in ROWS for bad in _wrong(name, command)]
 

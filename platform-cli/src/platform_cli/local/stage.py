@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 from platform_cli.local.reader import Reader
 from platform_cli.local.windmill.processes import Mode
 from platform_cli.local.windmill.results import JobResult
-from platform_cli.local.windmill.runtime import JobStarted, Runtime, Trigger
+from platform_cli.local.windmill.runtime import JobEnded, JobStarted, Runtime, Trigger
 from platform_cli.local.windmill.server import serving
 from platform_cli.local.ycloud_standin import YCloudStandIn
 from platform_core.app import App, open_app
@@ -78,11 +78,16 @@ def set_stage(  # noqa: PLR0913 - each one is a choice of the caller, and most a
     owner: str = "ana",
     mode: Mode = "warm",
     on_start: Callable[[JobStarted], None] | None = None,
+    on_end: Callable[[JobEnded], None] | None = None,
     door_folder: Path | None = None,
+    follow: bool = False,
+    state_dsn: str = "",
 ) -> Iterator[Stage]:
     """Bring a provisioned customer to work: policy in force, routes served, YCloud pointed at them.
 
-    With `door_folder` the always-on door finds the customer and its secrets there, then and afterwards.
+    With `door_folder` the always-on door finds the customer and its secrets there, then and afterwards. With
+    `follow` a changed file of the customer's is used at the next request, and a broken one is refused alone.
+    With `state_dsn`, a database for what they remember, its flows run too.
     Everything stops at the end; the database stays. Raises: PlatformError of whatever part refuses.
     """
     policy = load_policy(customers / customer / "config" / "policy.toml")
@@ -109,7 +114,15 @@ def set_stage(  # noqa: PLR0913 - each one is a choice of the caller, and most a
             f"f/{customer}/reader_webhooks": {"feed": [reader_secret]},
         }
         with (
-            Runtime(customers, resources, mode=mode, on_start=note_start) as runtime,
+            Runtime(
+                customers,
+                resources,
+                mode=mode,
+                on_start=note_start,
+                on_end=on_end,
+                follow=follow,
+                state_dsn=state_dsn,
+            ) as runtime,
             serving(runtime) as url,
         ):
             for name, events in (("inbound", INBOUND_EVENTS), ("status", STATUS_EVENTS)):
