@@ -530,6 +530,7 @@ ROWS: Mapping[str, Row] = {
         "is entered",
         spoilt=(
             ({"at": "ayer"}, 2, "at"),
+            ({"at": "0001-01-01T00:00+05:00"}, 2, "at"),
             ({"at": "2026-03-02T15:05"}, 2, "at"),
             ({"student": "nobody-1"}, 3, "no student 'nobody-1'"),
             ({"request_id": "a b"}, 2, "source_id"),
