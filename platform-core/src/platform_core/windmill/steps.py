@@ -262,6 +262,8 @@ def _signing_key(app: App, connector: Connector) -> str:
         )
     connector.check_secrets(found)
     return str(found[0])
+
+
 def refresh_dashboard(customer: str) -> dict[str, bool]:
     """Ask for the panel's numbers to be brought up to date; false when this stretch was asked for before.
 
