@@ -56,6 +56,7 @@ MAX_SECONDS = 3600
 BOOKINGS_ENDPOINT = "bookings"
 """The endpoint that a calendar posts to."""
 MAX_ANSWER_CHARS = 20_000
+_PATH_PARTS = 3  # f/CUSTOMER/NAME; inside a branch Windmill adds where
 
 
 def run_jobs(customer: str, *, seconds: int, lease_s: int) -> dict[str, int]:
@@ -413,7 +414,7 @@ def report_failed_flow(customer: str) -> dict[str, object]:
     It takes no arguments: an error's message may quote what somebody wrote.
     """
     identity = job_identity()
-    flow = identity.flow_path or identity.path
+    flow = "/".join((identity.flow_path or identity.path).split("/")[:_PATH_PARTS])
     with _office(customer) as office, office.app.tx() as tx:
         raise_alert(
             tx,
