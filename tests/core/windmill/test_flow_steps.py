@@ -16,7 +16,7 @@ from platform_core.values import SystemClock
 from platform_core.windmill import steps
 from platform_core.windmill.flows import WindmillFlows
 from tests.support.doors import CUSTOMER, House
-from tests.support.flows import Flows
+from tests.support.flow_server import Flows
 from tests.support.wmctl import rows_of
 
 APPROVAL = {"staff": "ana", "action": "approve", "amount": "45000", "method": "bank_app"}
