@@ -15,7 +15,7 @@ from platform_core.payments.contracts import DecisionRequest
 from platform_core.payments.lifecycle import Action, ClaimState
 from platform_core.values import Cancelled, Done, Snooze
 from tests.support.databases import TenantDatabase
-from tests.support.flows import Flows
+from tests.support.flow_server import Flows
 from tests.support.payments import ANA, CARLA, Treasury, clp
 
 ELSEWHERE = {"decided": "elsewhere"}
