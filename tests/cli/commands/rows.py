@@ -117,7 +117,10 @@ _BOOKING = (
     "id source name email kind starts_at ends_at booked_at contact_id pupil course state canceled_at "
     "no_show_at decided_at decline_reason rescheduled_from rescheduled_to student"
 )
-_NO_BOOKING = (({"booking": "B404"}, 3, "no booking B404"), ({"booking": "C1"}, 2, "is not the number of a booking"))
+_NO_BOOKING = (
+    ({"booking": "B404"}, 3, "no booking B404"),
+    ({"booking": "C1"}, 2, "is not the number of a booking"),
+)
 _MAY_NOT_DECIDE = (({"as_": "diego"}, 4, "may not decide about attendance"),)
 _NO_CONNECTOR = (({"name": "nobody"}, 6, "No connector named 'nobody'"),)
 _NO_NAME = (

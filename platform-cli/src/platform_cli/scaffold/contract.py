@@ -9,7 +9,13 @@ from pathlib import Path
 
 from platform_cli.scaffold.connector import PACKAGES, TESTS, Left, list_left
 from platform_core.connectors import Capability, Connector, Rejected, load_connector
-from platform_core.errors import ConfigurationError, ContractDrift, PlatformError, SecretRejected, UnsupportedCapability
+from platform_core.errors import (
+    ConfigurationError,
+    ContractDrift,
+    PlatformError,
+    SecretRejected,
+    UnsupportedCapability,
+)
 
 _SOME_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 _EMPTY_HEADING = re.compile(r"^## (.+)\n\s*(?=## |\Z)", re.MULTILINE)
