@@ -61,9 +61,9 @@ MACHINES = [
     Machine("Approval", _values(payments.APPROVAL_MOVES), "approval_wait_state"),
     Machine("Session", _values(attendance.MOVES), "session_state"),
     Machine("Follow-up", _values(attendance.FOLLOW_UP_MOVES), "follow_up_state"),
+    Machine("Booking", _values(bookings.MOVES), "booking_state"),
     Machine("Panel link", _values(panel.LINK_MOVES), "link_state"),
     Machine("Panel session", _values(panel.SESSION_MOVES), "panel_session_state"),
-    Machine("Booking", _values(bookings.MOVES), "booking_state"),
     Machine("Alert", _values(alerts.MOVES), "alert_state_known"),
     Machine("Tenant", _tenant_moves(), "tenant_state_known"),
 ]
