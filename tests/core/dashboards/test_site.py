@@ -1,4 +1,4 @@
-"""The panel over real rows: looking, deciding, deciding twice, too late, about nothing, and without the right."""
+"""The panel over real rows: looking; deciding, twice, too late, about nothing, and without the right."""
 
 from __future__ import annotations
 
