@@ -26,7 +26,7 @@ class BrowserMissing(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """A screen people hold or sit before, in CSS pixels; `sharpness` is how many dots one of them has a side."""
+    """A screen people hold or sit before, in CSS pixels; `sharpness` is how many dots one has a side."""
 
     name: str
     width: int

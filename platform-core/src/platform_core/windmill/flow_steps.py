@@ -1,7 +1,7 @@
 """What the steps of flows do, one function each.
 
 References go in and out; what people wrote stays in the database. Every step may run twice: Windmill tries
-again what it does not know the end of. A flow only asks, and calls the verb that the panel and wmctl call too.
+again what it does not know the end of. A flow only asks, and calls the verb that panel and wmctl call too.
 """
 
 from __future__ import annotations

@@ -109,11 +109,6 @@ class Runtime:
                 on_move=on_move,
             )
 
-    def give(self, path: str, value: object) -> None:
-        """Put a resource in its place, as somebody does in Windmill; jobs that start from now on read it."""
-        resources = {**self.store.resources, path: jsonb.from_python(value)}
-        self.store = references.Store(resources=resources, variables=self.store.variables)
-
     def __enter__(self) -> Self:
         return self
 
@@ -160,7 +155,7 @@ class Runtime:
         return self._shelf.current().store
 
     def give(self, path: str, value: object) -> None:
-        """Put a resource beside those of the customers' folders, or another value in its place."""
+        """Put a resource beside those of the customers' folders; jobs that start from now on read it."""
         self._shelf.give(path, jsonb.from_python(value))
 
     def warm_up(self) -> None:
