@@ -102,24 +102,19 @@ def set_stage(  # noqa: PLR0913 - each one is a choice of the caller, and most a
         if on_start is not None:
             on_start(job)
 
-    hooks = {name: f"whsec_{secrets.token_hex(16)}" for name in ("inbound", "status")}
-    reader_secret, calendly_key = f"rdr_{secrets.token_hex(16)}", secrets.token_hex(24)
+    hooks = _make_secrets()
     if door_folder is not None:
-        _tell_door(
-            door_folder,
-            customer,
-            dsn,
-            {"ycloud": hooks, "reader": {"feed": reader_secret}, "calendly": {"bookings": calendly_key}},
-        )
+        _tell_door(door_folder, customer, dsn, hooks)
     with YCloudStandIn(sender_phone=policy.messaging.sender_phone) as ycloud, CalendlyStandIn() as calendly:
         for template in policy.templates.values():
             ycloud.add_template(template.name, template.language)
         resources: dict[str, object] = {
             f"f/{customer}/database": database_resource(dsn),
             f"f/{customer}/ycloud": {**ycloud.client_config(), "answer_timeout_s": ANSWER_TIMEOUT_S},
-            f"f/{customer}/ycloud_webhooks": {name: [secret] for name, secret in hooks.items()},
-            f"f/{customer}/reader_webhooks": {"feed": [reader_secret]},
-            f"f/{customer}/calendly_webhooks": {"bookings": [calendly_key]},
+            **{
+                f"f/{customer}/{source}_webhooks": {name: [secret] for name, secret in endpoints.items()}
+                for source, endpoints in hooks.items()
+            },
         }
         with (
             Runtime(
@@ -133,15 +128,23 @@ def set_stage(  # noqa: PLR0913 - each one is a choice of the caller, and most a
             ) as runtime,
             serving(runtime) as url,
         ):
+            routes = f"{url}/api/r/{customer}"
             for name, events in (("inbound", INBOUND_EVENTS), ("status", STATUS_EVENTS)):
-                ycloud.add_endpoint(
-                    f"{url}/api/r/{customer}/ycloud/{name}", events=events, secret=hooks[name]
-                )
-            bookings_url = f"{url}/api/r/{customer}/calendly/bookings"
-            calendly.subscribe(bookings_url, calendly_key)
+                ycloud.add_endpoint(f"{routes}/ycloud/{name}", events=events, secret=hooks["ycloud"][name])
+            bookings_url = f"{routes}/calendly/bookings"
+            calendly.subscribe(bookings_url, hooks["calendly"]["bookings"])
             runtime.give(f"f/{customer}/calendly", {**calendly.client_config(), "callback_url": bookings_url})
-            reader_url = f"{url}/api/r/{customer}/reader/feed"
-            yield Stage(customer, dsn, policy, runtime, ycloud, calendly, reader_url, reader_secret, started)
+            feed = (f"{routes}/reader/feed", hooks["reader"]["feed"])
+            yield Stage(customer, dsn, policy, runtime, ycloud, calendly, *feed, started)
+
+
+def _make_secrets() -> dict[str, dict[str, str]]:
+    """A secret of its own for each endpoint, by source and by the endpoint's name."""
+    return {
+        "ycloud": {name: f"whsec_{secrets.token_hex(16)}" for name in ("inbound", "status")},
+        "reader": {"feed": f"rdr_{secrets.token_hex(16)}"},
+        "calendly": {"bookings": secrets.token_hex(24)},
+    }
 
 
 def _tell_door(folder: Path, customer: str, dsn: str, hooks: Mapping[str, Mapping[str, str]]) -> None:

@@ -11,7 +11,6 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -281,7 +280,7 @@ class Runtime:
         if method.upper() in {"HEAD", "OPTIONS"}:
             return answers.text(200, "")
         try:
-            raw = events.receive_body(_content_type(headers), body)
+            raw = events.receive_body(events.content_type_of(headers), body)
             called_path = events.decode_path(path).removeprefix("/").rstrip("/")
             here = self._shelf.current()
             found = routing.find((route for route in here.routes if route.enabled), method, called_path)
@@ -357,7 +356,7 @@ class Runtime:
         Without `wait` it is `jobs/run/p/<path>`: 201 and the job's id; nobody is told how the job ended.
         """
         try:
-            raw = events.receive_body(_content_type(headers), body)
+            raw = events.receive_body(events.content_type_of(headers), body)
             here = self._shelf.current()
             script = here.scripts.get(path)
             if script is None:
@@ -370,11 +369,11 @@ class Runtime:
                     f"Not authorized: You are not authorized to access this script: {path} (but it exists). "
                     f"Your permissions are: {rights}",
                 )
-            options = _run_options(query)
+            options = events.run_options(query)
             parsed = events.parse_body(raw, use_raw=options.raw)
             preprocess = script.has_preprocessor and not options.skip_preprocessor
             arguments = (
-                _webhook_event(parsed, headers, query)
+                events.webhook_event(parsed, headers, query)
                 if preprocess
                 else events.main_arguments(parsed, wrap=options.wrap_body)
             )
@@ -390,7 +389,7 @@ class Runtime:
     ) -> HttpAnswer:
         """Answer `jobs/run_wait_result/f/<path>`, or `jobs/run/f/<path>` without `wait`: 201 and the id."""
         try:
-            raw = events.receive_body(_content_type(headers), body)
+            raw = events.receive_body(events.content_type_of(headers), body)
             flow = self.flow_at(path)
             if flow is None:
                 self._shelf.current().require_whole(path, "flow")
@@ -402,7 +401,7 @@ class Runtime:
                     f"Not authorized: You are not authorized to access this flow: {path} (but it exists). "
                     f"Your permissions are: {rights}",
                 )
-            options = _run_options(query)
+            options = events.run_options(query)
             parsed = events.parse_body(raw, use_raw=options.raw)
             arguments = events.main_arguments(parsed, wrap=options.wrap_body)
             job_id = self.begin_flow(flow, arguments, reader, Trigger())
@@ -493,35 +492,3 @@ def _no_route(here: Shelved, called_path: str) -> HttpAnswer:
             503, f"No route answers /{called_path}, and not all can be read: {' '.join(broken)}"
         )
     return answers.plain(404, f"Not found: Trigger not found at name /{called_path} (handler.rs:142)")
-
-
-def _content_type(headers: Headers) -> str | None:
-    return next((value for name, value in headers if name.lower() == "content-type"), None)
-
-
-@dataclass(frozen=True, slots=True)
-class _RunOptions:
-    raw: bool
-    wrap_body: bool
-    skip_preprocessor: bool
-
-
-def _run_options(query: str) -> _RunOptions:
-    given = events.query_map(query)
-    if unknown := sorted(set(given) - {"raw", "wrap_body", "skip_preprocessor", "token"}):
-        raise answers.bad_request(
-            f"the local runtime does not know the query parameters {', '.join(unknown)}"
-        )
-    return _RunOptions(*(given.get(name) == "true" for name in ("raw", "wrap_body", "skip_preprocessor")))
-
-
-def _webhook_event(body: events.Body, headers: Headers, query: str) -> dict[str, Json]:
-    return {
-        "event": {
-            "kind": "webhook",
-            "body": body.value,
-            "raw_string": body.raw_string,
-            "headers": events.header_map(headers),
-            "query": events.query_map(query),
-        }
-    }
