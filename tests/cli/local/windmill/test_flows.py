@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -86,10 +87,9 @@ def dsn(cluster: postgres.Cluster) -> str:
 
 
 @contextmanager
-def _opened(root: Path, dsn: str, **more: object) -> Iterator[tuple[Runtime, HandClock]]:
+def _opened(root: Path, dsn: str, **more: Any) -> Iterator[tuple[Runtime, HandClock]]:
     clock = HandClock()
-    facts = {"mode": "cold", "state_dsn": dsn, "clock": clock, **more}
-    with Runtime(root, {}, **facts) as runtime:  # type: ignore[arg-type]  # passed through
+    with Runtime(root, {}, mode="cold", state_dsn=dsn, clock=clock, **more) as runtime:
         yield runtime, clock
 
 
