@@ -43,7 +43,10 @@ _FLOWS = frozenset({"flow", "flownode"})
 class Folder(Protocol):
     """What the engine needs of the runtime: the customers' items as they are now."""
 
-    store: references.Store
+    @property
+    def store(self) -> references.Store:
+        """The resources and variables of this moment."""
+        ...
 
     def flow_at(self, path: str) -> Flow | None:
         """A flow by its path."""

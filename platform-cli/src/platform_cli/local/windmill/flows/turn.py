@@ -39,7 +39,10 @@ _MILLISECONDS = 1000
 class World(Protocol):
     """What a turn knows of the rest: definitions, and what customers' resources and variables are."""
 
-    store: references.Store
+    @property
+    def store(self) -> references.Store:
+        """The resources and variables of this moment."""
+        ...
 
     def definition(self, tx: Tx, home_id: str) -> Flow:
         """The flow a job was started with."""
