@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tests.benchmarks import alone, imports, intake, page, provisioning
+from tests.benchmarks import alone, flow_steps, imports, intake, page, provisioning
 from tests.benchmarks import ground as grounds
 from tests.benchmarks.report import as_text
 
@@ -52,6 +52,10 @@ def _measure_others(*, quick: bool) -> int:
     others: tuple[tuple[str, Callable[[], int]], ...] = (
         ("Webhook intake by one connection", partial(intake.main, 100, 2) if quick else intake.main),
         ("Imports", partial(imports.main, 3) if quick else imports.main),
+        (
+            "Flows and scripts of the local runtime",
+            partial(flow_steps.main, 2, 5) if quick else flow_steps.main,
+        ),
         ("Provisioning", partial(provisioning.main, 3) if quick else provisioning.main),
     )
     for title, measure in others:

@@ -135,6 +135,12 @@ def cancel(turn: Turn, job_id: str, *, by: str, reason: str | None) -> Canceled:
     return Canceled(found=True, running=tuple(running))
 
 
+def cancellation(turn: Turn, job_id: str) -> tuple[str | None, str | None] | None:
+    """Who canceled a job, and why; None when nobody did."""
+    row = turn.tx.execute(Q["cancellation_find"], {"id": job_id}).fetchone()
+    return (row[0], row[1]) if row else None
+
+
 def canceled_step(by: str | None, reason: str | None) -> str:
     """What the server says of a step that was ended on somebody's word."""
     why = f" (reason: {reason})" if reason else ""

@@ -163,6 +163,11 @@ class Engine:
         return JobResult(ok, row[11], row[14], 0, round((row[21] - row[20]).total_seconds() * 1000))
 
     @property
+    def store(self) -> references.Store:
+        """The resources and variables of this moment."""
+        return self._folder.store
+
+    @property
     def busy(self) -> bool:
         """Whether a thread works for any flow. One that waits for people or the clock needs none."""
         with self._lock:
@@ -312,17 +317,15 @@ class Engine:
                 return
             reader, trigger = self._started_by(tx, step.root_id)
             definition = self.definition(tx, step.home_id)
-            around = tx.execute(Q["definition_find"], {"id": step.parent_id}).fetchone()
-        flow_path = str(around[0]) if around else definition.path
-        result = self._result(step, kind, reader, trigger, definition, flow_path)
+        result = self._result(step, kind, reader, trigger, definition)
         with self._turn() as turn:
-            row = turn.tx.execute(Q["cancellation_find"], {"id": job_id}).fetchone()
-            value, outcome = step_result(result, step.step_id, canceled=(row[0], row[1]) if row else None)
+            canceled = None if result.ok else approvals.cancellation(turn, job_id)
+            value, outcome = step_result(result, step.step_id, canceled=canceled)
             ended = Ended(step.parent_id, job_id, outcome is Outcome.SUCCESS, value, kind)
             moving.job_ended(turn, ended, outcome, result.logs)
 
     def _result(
-        self, step: StartedStep, kind: str, reader: Reader, trigger: Trigger, definition: Flow, flow_path: str
+        self, step: StartedStep, kind: str, reader: Reader, trigger: Trigger, definition: Flow
     ) -> JobResult:
         script = self._script(step, kind, definition)
         if script is None:
@@ -341,7 +344,7 @@ class Engine:
                 ),
                 beside=self._folder.beside(definition.path),
                 kind="flowscript" if kind == "flowscript" else "script",
-                step=FlowPlace(step.parent_id, step.scope_id, step.root_id, flow_path, step.step_id),
+                step=FlowPlace(step.parent_id, step.scope_id, step.root_id, step.flow_path, step.step_id),
                 job_id=step.id,
             )
         )

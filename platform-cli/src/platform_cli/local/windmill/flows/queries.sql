@@ -81,11 +81,14 @@ WHERE job.id = %(id)s
 UPDATE flows.job AS job
 SET state = 'running',
     started_at = %(now)s
+FROM flows.job AS around
 WHERE job.id = %(id)s
   AND job.state = 'queued'
   AND job.suspend = 0
+  AND around.id = job.parent_id
 RETURNING job.id::text, job.kind, job.path, job.parent_id::text, job.root_id::text, job.step_id,
-          job.place::text, job.args::text, job.timeout_s, job.home_id::text, job.scope_id::text;
+          job.place::text, job.args::text, job.timeout_s, job.home_id::text, job.scope_id::text,
+          around.path;
 
 -- name: start_unsynced
 -- purpose: Let the commit of a job's start not wait for the disk: a start that is lost is made again.

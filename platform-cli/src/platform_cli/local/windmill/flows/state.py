@@ -129,6 +129,7 @@ class StartedStep:
     timeout_s: int | None
     home_id: str
     scope_id: str
+    flow_path: str
 
 
 class State:
@@ -164,7 +165,8 @@ class State:
         with self._lock:
             if self._connection.closed or self._connection.broken:
                 self._connection = self._connect()
-            with translated(self._dsn), self._connection.transaction():
+            # the pipeline sends what needs no answer together with what does
+            with translated(self._dsn), self._connection.pipeline(), self._connection.transaction():
                 yield self._connection
 
     def _setting(self, tx: Tx, name: str, value: str) -> str:
