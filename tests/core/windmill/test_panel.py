@@ -442,6 +442,17 @@ def test_a_broken_cookie_header_is_no_cookie(house: House, cookie: str) -> None:
     assert Browser(house).get("", ("cookie", cookie)).status == CLOSED
 
 
+@pytest.mark.parametrize(
+    "others", ["a[b]=1; {}", "{}; a[b]=1", "=; ;;{}", 'q="x; {}', "panel_=1; xpanel_einstein_kids=2; {}"]
+)
+def test_cookies_of_other_applications_keep_nobody_out(house: House, others: str) -> None:
+    """The host may be shared, and not everybody names cookies as the standard has it."""
+    inside = browser_of(house)
+    own = f"panel_{CUSTOMER}={inside.cookie}"
+
+    assert Browser(house).get("nothing", ("cookie", others.format(own))).status == 404
+
+
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
 def test_no_other_method_does_anything(house: House, method: str) -> None:
     """Windmill answers them itself; nothing of ours runs."""

@@ -1,4 +1,4 @@
-"""Deciding in the panel over HTTP, as a browser does: from the claim's page through the question to the end."""
+"""Deciding in the panel over HTTP, as a browser does: from the claim, through the question, to the end."""
 
 from __future__ import annotations
 
