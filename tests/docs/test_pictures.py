@@ -1,4 +1,4 @@
-"""Every picture a document shows is there, small, and shown somewhere; each says in words what it shows."""
+"""Every picture a document shows is there and small, none is left over, and each is told in words."""
 
 from __future__ import annotations
 

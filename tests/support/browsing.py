@@ -12,7 +12,16 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import axe_playwright_python
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, Route, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Dialog,
+    Page,
+    Request,
+    Response,
+    Route,
+    sync_playwright,
+)
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 WCAG = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
@@ -26,7 +35,7 @@ class BrowserMissing(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """A screen people hold or sit before, in CSS pixels; `sharpness` is how many dots one has a side."""
+    """A screen people look at, in CSS pixels; `sharpness` is how many dots one of them has a side."""
 
     name: str
     width: int
@@ -92,9 +101,9 @@ class Visit:
         if message.type in ("error", "warning") and not message.text.startswith("Failed to load resource"):
             self.complaints.append(f"{message.type}: {message.text}")
 
-    def _dialog(self, dialog: object) -> None:
+    def _dialog(self, dialog: Dialog) -> None:
         self.complaints.append("opens a dialog")
-        dialog.dismiss()  # type: ignore[attr-defined]  # playwright's Dialog
+        dialog.dismiss()
 
 
 def find_program() -> str:
