@@ -24,7 +24,7 @@ Reference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:
 Instant = Annotated[
     AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))
 ]
-"""A time that a class can have. A clock that was never set says others, not all of which have a calendar day."""
+"""A time that a class can have. A clock that was never set says others, some of them on no calendar day."""
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=120)]
 
