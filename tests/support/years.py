@@ -132,7 +132,7 @@ def make_days(admin: Tx, now: datetime) -> None:
     for ahead in range(-KEPT_DAYS, 1):
         day = (now + timedelta(days=ahead)).astimezone(UTC).date()
         admin.execute(
-            f"CREATE TABLE jobs.done_{day:%Y%m%d} PARTITION OF jobs.done "
+            f"CREATE TABLE IF NOT EXISTS jobs.done_{day:%Y%m%d} PARTITION OF jobs.done "
             f"FOR VALUES FROM ('{day} 00:00:00+00') TO ('{day + timedelta(days=1)} 00:00:00+00')".encode()
         )
 
