@@ -38,7 +38,7 @@ def untypable(text: str, known: dict[tuple[str, ...], set[str]]) -> Iterator[str
     """The commands of a text that wmctl has not, and options that a command of it has not."""
     for said, rest in _TYPED.findall(text):
         words = tuple(said.split())
-        found = next((words[:n] for n in (2, 1) if words[:n] in known), None)
+        found = next((words[:n] for n in (3, 2, 1) if words[:n] in known), None)
         if found is None and len(words) == 1 and any(path[:1] == words for path in known):
             continue  # a noun, as a name for its commands
         if found is None:

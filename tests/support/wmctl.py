@@ -70,7 +70,9 @@ class Terminal:
             out, err = process.communicate(timeout=60)
         return Said(process.returncode, out, err)
 
-    def start(self, *arguments: str, out: IO[str] | None = None) -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: str, out: IO[str] | None = None, err: IO[str] | None = None
+    ) -> subprocess.Popen[str]:
         """Start a command in a process group of its own, as a shell does."""
         return subprocess.Popen(
             [sys.executable, "-m", "platform_cli", *arguments],
@@ -78,7 +80,7 @@ class Terminal:
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if out is None else out,
-            stderr=subprocess.PIPE,
+            stderr=subprocess.PIPE if err is None else err,
             text=True,
             process_group=0,
         )

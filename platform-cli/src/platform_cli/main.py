@@ -35,6 +35,7 @@ NOUNS = (
     "ingest",
     "connector",
     "demo",
+    "dev",
 )
 """Each is a module of `platform_cli.commands`; its `app` is a group of commands, or the command itself."""
 

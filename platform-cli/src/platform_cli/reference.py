@@ -16,6 +16,9 @@ import typer
 from pydantic import BaseModel
 
 from platform_cli import render
+from platform_cli.local.dev.control import Outcome
+from platform_cli.local.dev.sending import Sent
+from platform_cli.local.ycloud.talks import Said
 from platform_cli.main import INTERRUPTED, build
 from platform_cli.site import find_root
 from platform_core import errors
@@ -23,6 +26,8 @@ from platform_core.attendance import results, rosters
 from platform_core.attendance.contracts import Stored
 from platform_core.attendance.loading import Loaded
 from platform_core.audit import Entry
+from platform_core.bookings.bookings import BookingView
+from platform_core.bookings.contracts import Enrolled, Settled
 from platform_core.errors import PlatformError
 from platform_core.inbox.events import Conflict, EventSummary, Refusal
 from platform_core.ingest.checking import Checked
@@ -65,6 +70,11 @@ DOCUMENTS: Mapping[str, tuple[str, Fields]] = {
     "attendance show": ("one object", fields_of(results.SessionDetail)),
     "audit list": ("a list of objects", fields_of(Entry)),
     "audit verify": ("one object", ["entries", "head", "ok", "broken"]),
+    "booking complete": ("one object", fields_of(Settled)),
+    "booking decline": ("one object", fields_of(Settled)),
+    "booking enrol": ("one object", fields_of(Enrolled)),
+    "booking list": ("a list of objects", fields_of(BookingView)),
+    "booking show": ("one object", fields_of(BookingView)),
     "claim approve": _DECISION,
     "claim ask": _DECISION,
     "claim duplicate": _DECISION,
@@ -74,6 +84,12 @@ DOCUMENTS: Mapping[str, tuple[str, Fields]] = {
     "claim reverse": _DECISION,
     "claim show": ("one object", fields_of(views.ClaimDetail)),
     "claim withdraw": _DECISION,
+    "dev messages": ("a list of objects", fields_of(Said)),
+    "dev run": ("a list of one object", fields_of(Outcome)),
+    "dev tick": ("a list of objects", fields_of(Outcome)),
+    "dev webhook send": ("one object", [*fields_of(Sent), "claim"]),
+    "connector check": ("one object", ["connector", "left"]),
+    "connector list": ("a list of objects", ["name", "version", "capabilities", "left"]),
     "db status": ("a list of objects", ["customer", "pending"]),
     "inbox conflicts": ("a list of objects", fields_of(Conflict)),
     "inbox list": ("a list of objects", fields_of(EventSummary)),
@@ -138,6 +154,7 @@ ADVICE: Mapping[str, str] = {
     "connector_contract_drift": "The provider changed its answers: report it with the request id.",
     "connector_unsupported": "Use a connector that declares the capability.",
     "request_refused": "Send what a real Windmill would take: this is its local stand-in's own answer.",
+    "bad_cron": "Write the six fields as the message says; minutes and seconds come first.",
     "demo_difference": "Run `wmctl demo` again; if it stays, the line above it names what differs.",
 }
 

@@ -14,7 +14,8 @@ from datetime import date, datetime
 from enum import Enum
 from typing import NoReturn
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.live import Live
 from rich.status import Status
 from rich.table import Table
 from rich.text import Text
@@ -153,6 +154,43 @@ def broken(text: str) -> None:
 def raw(text: str) -> None:
     """Text exactly as it is, on stdout."""
     OUT.print(text, markup=False)
+
+
+# --- A screen: what dev shows while somebody watches -----------------------------------------------------
+
+
+class Screen:
+    """A view that is drawn again and again on a terminal; elsewhere, lines as things happen."""
+
+    def __init__(self, live: Live | None) -> None:
+        """`live` is the drawn part, when there is a terminal."""
+        self._live = live
+
+    @property
+    def height(self) -> int:
+        """Lines of the terminal; 0 when there is none."""
+        return OUT.height if self._live is not None else 0
+
+    def draw(self, view: RenderableType) -> None:
+        """Show this instead of what was shown."""
+        if self._live is not None:
+            self._live.update(view, refresh=True)
+
+    def line(self, text: str) -> None:
+        """Something happened; on a terminal the view shows it."""
+        if self._live is None:
+            OUT.print(Text(text))
+            OUT.file.flush()
+
+
+@contextmanager
+def screen() -> Iterator[Screen]:
+    """A screen on stdout until the end of the block."""
+    if not OUT.is_terminal:
+        yield Screen(None)
+        return
+    with Live(console=OUT, auto_refresh=False, transient=False) as live:
+        yield Screen(live)
 
 
 # --- A story: what the demo tells while it happens ----------------------------------------------------------

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from tests.cli.commands.rows import ROWS, words
+from tests.cli.commands.row import words
+from tests.cli.commands.rows import ROWS
 from tests.support.offices import SLUG, Office
 from tests.support.wmctl import Said, Terminal, commands, content_of, rows_of
 
@@ -92,8 +93,14 @@ def _wrong_value(name: str, one: object) -> Iterator[Bad]:
         yield Bad(f"unknown {parameter}", {parameter: "nonsense"}, 2, "'nonsense'")
 
 
-NEED_NONE = {"demo", "connector list", "connector check", "connector new"}
-"""Commands that make an installation, or are about the checkout alone."""
+NEED_NONE = {
+    "demo",
+    "connector list",
+    "connector check",
+    "connector new",
+    *(name for name in COMMANDS if name.startswith("dev ")),
+}
+"""Commands that make an installation, are about the checkout alone, or talk to a `dev` that runs or not."""
 
 CASES = [(name, bad) for name, command in COMMANDS.items() if name in ROWS for bad in _wrong(name, command)]
 

@@ -1,4 +1,4 @@
-"""A customer running whole on this machine: database, scripts behind routes, and YCloud on the other side.
+"""A customer running whole on this machine: database, scripts behind routes, YCloud and Calendly beyond them.
 
 What a stage runs are the files of `customers/<name>`, started as Windmill starts them, each in a process of
 its own. The demo, the journeys and the chaos tests all play on it.
@@ -14,10 +14,11 @@ from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict
 
+from platform_cli.local.calendly_standin import CalendlyStandIn
 from platform_cli.local.reader import Reader
 from platform_cli.local.windmill.processes import Mode
 from platform_cli.local.windmill.results import JobResult
-from platform_cli.local.windmill.runtime import JobStarted, Runtime, Trigger
+from platform_cli.local.windmill.runtime import JobEnded, JobStarted, Runtime, Trigger
 from platform_cli.local.windmill.server import serving
 from platform_cli.local.ycloud_standin import YCloudStandIn
 from platform_core.app import App, open_app
@@ -45,6 +46,7 @@ class Stage:
     policy: Policy
     runtime: Runtime
     ycloud: YCloudStandIn
+    calendly: CalendlyStandIn
     reader_url: str
     reader_secret: str = field(repr=False)
     started: list[JobStarted]
@@ -78,11 +80,16 @@ def set_stage(  # noqa: PLR0913 - each one is a choice of the caller, and most a
     owner: str = "ana",
     mode: Mode = "warm",
     on_start: Callable[[JobStarted], None] | None = None,
+    on_end: Callable[[JobEnded], None] | None = None,
     door_folder: Path | None = None,
+    follow: bool = False,
+    state_dsn: str = "",
 ) -> Iterator[Stage]:
-    """Bring a provisioned customer to work: policy in force, routes served, YCloud pointed at them.
+    """Bring a provisioned customer to work: policy in force, routes served, YCloud and Calendly at them.
 
-    With `door_folder` the always-on door finds the customer and its secrets there, then and afterwards.
+    With `door_folder` the always-on door finds the customer and its secrets there, then and afterwards. With
+    `follow` a changed file of the customer's is used at the next request, and a broken one is refused alone.
+    With `state_dsn`, a database for what they remember, its flows run too.
     Everything stops at the end; the database stays. Raises: PlatformError of whatever part refuses.
     """
     policy = load_policy(customers / customer / "config" / "policy.toml")
@@ -95,29 +102,49 @@ def set_stage(  # noqa: PLR0913 - each one is a choice of the caller, and most a
         if on_start is not None:
             on_start(job)
 
-    hooks = {name: f"whsec_{secrets.token_hex(16)}" for name in ("inbound", "status")}
-    reader_secret = f"rdr_{secrets.token_hex(16)}"
+    hooks = _make_secrets()
     if door_folder is not None:
-        _tell_door(door_folder, customer, dsn, {"ycloud": hooks, "reader": {"feed": reader_secret}})
-    with YCloudStandIn(sender_phone=policy.messaging.sender_phone) as ycloud:
+        _tell_door(door_folder, customer, dsn, hooks)
+    with YCloudStandIn(sender_phone=policy.messaging.sender_phone) as ycloud, CalendlyStandIn() as calendly:
         for template in policy.templates.values():
             ycloud.add_template(template.name, template.language)
         resources: dict[str, object] = {
             f"f/{customer}/database": database_resource(dsn),
             f"f/{customer}/ycloud": {**ycloud.client_config(), "answer_timeout_s": ANSWER_TIMEOUT_S},
-            f"f/{customer}/ycloud_webhooks": {name: [secret] for name, secret in hooks.items()},
-            f"f/{customer}/reader_webhooks": {"feed": [reader_secret]},
+            **{
+                f"f/{customer}/{source}_webhooks": {name: [secret] for name, secret in endpoints.items()}
+                for source, endpoints in hooks.items()
+            },
         }
         with (
-            Runtime(customers, resources, mode=mode, on_start=note_start) as runtime,
+            Runtime(
+                customers,
+                resources,
+                mode=mode,
+                on_start=note_start,
+                on_end=on_end,
+                follow=follow,
+                state_dsn=state_dsn,
+            ) as runtime,
             serving(runtime) as url,
         ):
+            routes = f"{url}/api/r/{customer}"
             for name, events in (("inbound", INBOUND_EVENTS), ("status", STATUS_EVENTS)):
-                ycloud.add_endpoint(
-                    f"{url}/api/r/{customer}/ycloud/{name}", events=events, secret=hooks[name]
-                )
-            reader_url = f"{url}/api/r/{customer}/reader/feed"
-            yield Stage(customer, dsn, policy, runtime, ycloud, reader_url, reader_secret, started)
+                ycloud.add_endpoint(f"{routes}/ycloud/{name}", events=events, secret=hooks["ycloud"][name])
+            bookings_url = f"{routes}/calendly/bookings"
+            calendly.subscribe(bookings_url, hooks["calendly"]["bookings"])
+            runtime.give(f"f/{customer}/calendly", {**calendly.client_config(), "callback_url": bookings_url})
+            feed = (f"{routes}/reader/feed", hooks["reader"]["feed"])
+            yield Stage(customer, dsn, policy, runtime, ycloud, calendly, *feed, started)
+
+
+def _make_secrets() -> dict[str, dict[str, str]]:
+    """A secret of its own for each endpoint, by source and by the endpoint's name."""
+    return {
+        "ycloud": {name: f"whsec_{secrets.token_hex(16)}" for name in ("inbound", "status")},
+        "reader": {"feed": f"rdr_{secrets.token_hex(16)}"},
+        "calendly": {"bookings": secrets.token_hex(24)},
+    }
 
 
 def _tell_door(folder: Path, customer: str, dsn: str, hooks: Mapping[str, Mapping[str, str]]) -> None:

@@ -17,9 +17,11 @@ import secrets
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 from platform_cli.local.api import Received
 from platform_cli.local.deliveries import Attempt, Retrier
@@ -110,6 +112,18 @@ class YCloudStandIn:
         """The one key the API accepts."""
         return self.account.api_key
 
+    @property
+    def phones_url(self) -> str:
+        """Where a browser sees the parents' phones."""
+        return self.base_url.removesuffix("v2")
+
+    def move_endpoints(self, base_url: str) -> None:
+        """Deliver to another server from now on: every endpoint keeps its path, id and secret."""
+        with self.account.lock:
+            for known in tuple(self.account.endpoints.values()):
+                url = base_url.rstrip("/") + urlsplit(known.url).path
+                self.account.endpoints[known.id] = replace(known, url=url)
+
     def client_config(self) -> dict[str, object]:
         """What `open_client` needs to talk to this account."""
         return {
@@ -180,6 +194,9 @@ class YCloudStandIn:
             for identity in filter(None, (contact.phone, contact.user_id)):
                 self.account.last_inbound_at[identity] = now
         message = payloads.inbound_message(contact, self.account.sender_phone, content, now)
+        with self.account.lock:
+            self.account.received.append(message)
+            self.account.names[contact.phone or contact.user_id] = contact.name
         return payloads.new_event("whatsapp.inbound_message.received", "whatsappInboundMessage", message, now)
 
     def text_event(self, sender: str | Contact, text: str) -> dict[str, object]:
@@ -219,6 +236,8 @@ class YCloudStandIn:
             message = self.account.messages.get(message_id)
         if message is None:
             raise NotFound(f"The stand-in accepted no message {message_id[:60]!r}")
+        with self.account.lock:
+            self.account.reported.setdefault(message_id, {"accepted"}).add(status)
         now = at or self.clock.now()
         content = payloads.report(message, status, now, error_code)
         return payloads.new_event("whatsapp.message.updated", "whatsappMessage", content, now)

@@ -227,6 +227,12 @@ def get_claim(tx: Tx, claim_id: int) -> ClaimDetail:
     )
 
 
+def find_claim_of_message(tx: Tx, wamid: str) -> int | None:
+    """The claim that a parent's message is evidence for; None when it is none, or not yet looked at."""
+    row = tx.execute(Q["claim_find_of_message"], {"wamid": wamid}).fetchone()
+    return None if row is None else int(row[0])
+
+
 def list_obligations(
     tx: Tx, *, contact_id: int | None = None, state: ObligationState | None = None, limit: int = 50
 ) -> list[ObligationSummary]:

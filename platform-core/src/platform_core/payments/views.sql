@@ -212,3 +212,12 @@ WHERE credit.contact_id = ANY(%(people)s)
 GROUP BY credit.currency
 ORDER BY credit.currency
 LIMIT 50;
+
+-- name: claim_find_of_message
+-- purpose: The claim that an inbound message is evidence for.
+-- locks: none
+-- replay: reads only
+SELECT receipt.claim_id
+FROM payments.receipt receipt
+JOIN messaging.message message ON message.id = receipt.message_id
+WHERE message.wamid = %(wamid)s;

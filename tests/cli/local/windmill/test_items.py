@@ -60,10 +60,13 @@ def _file(name: str, content: str) -> Callable[[Path], object]:
         (lambda root: add_route(root, "echo", "acme/a b"), "route_path: 'acme/a b' is not a route"),
         (lambda root: add_route(root, "echo", "x", retry={}), "retry: the local runtime does not do this"),
         (
-            lambda root: add_route(root, "echo", "x", request_type="async"),
-            "request_type: 'async' is not done here",
+            lambda root: add_route(root, "echo", "x", request_type="sync_sse"),
+            "request_type: 'sync_sse' is not done here",
         ),
-        (lambda root: add_route(root, "echo", "x", is_flow=True), "is_flow: true is not done here"),
+        (
+            lambda root: add_route(root, "echo", "x", is_flow=True),
+            "script_path: there is no flow f/acme/echo",
+        ),
         (
             lambda root: add_route(root, "echo", "x", raw_string="yes"),
             "raw_string: 'yes' is not of the right type",
@@ -75,7 +78,16 @@ def _file(name: str, content: str) -> Callable[[Path], object]:
             ),
             "raw_string: has to be true",
         ),
-        (lambda root: add_schedule(root, "echo", schedule="*/5 * * * *"), "has not six fields"),
+        (
+            lambda root: add_schedule(root, "echo", schedule="*/5 * * * *"),
+            "line 6: schedule: '*/5 * * * *' has 5 fields, not six",
+        ),
+        (lambda root: add_schedule(root, "echo", schedule="0 0 12 15W * *"), "'15w' is no day of month"),
+        (
+            lambda root: add_schedule(root, "echo", schedule="0 0 12 30 2 *"),
+            "'0 0 12 30 2 *': day-of-month is out of range",
+        ),
+        (lambda root: add_schedule(root, "echo", is_flow=True), "script_path: there is no flow f/acme/echo"),
         (lambda root: add_schedule(root, "echo", timezone="Mars/Base"), "'Mars/Base' is not a time zone"),
         (lambda root: add_schedule(root, "echo", retry={}), "retry: the local runtime does not do this"),
         (lambda root: add_script(root, "s", ECHO, envs=["A=1"]), "envs: the local runtime does not do this"),

@@ -167,3 +167,38 @@ def too_deep(error: jsonb.TooDeep) -> RequestRefused:
     message = f'exit code for "python run": 1, last log lines:\nRecursionError: {error}'
     shape: Json = {"error": {"name": "ExecutionErr", "message": message, "exit_code": Decimal(1)}}
     return RequestRefused(json_text(422, jsonb.to_text(shape)))
+
+
+def content_type_of(headers: Iterable[tuple[str, str]]) -> str | None:
+    """The first content type a request names."""
+    return next((value for name, value in headers if name.lower() == "content-type"), None)
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What a caller of a script or flow may choose in the query."""
+
+    raw: bool
+    wrap_body: bool
+    skip_preprocessor: bool
+
+
+def run_options(query: str) -> RunOptions:
+    """Read the options of a run. Raises: RequestRefused for a parameter that nothing here does."""
+    given = query_map(query)
+    if unknown := sorted(set(given) - {"raw", "wrap_body", "skip_preprocessor", "token"}):
+        raise bad_request(f"the local runtime does not know the query parameters {', '.join(unknown)}")
+    return RunOptions(*(given.get(name) == "true" for name in ("raw", "wrap_body", "skip_preprocessor")))
+
+
+def webhook_event(body: Body, headers: Iterable[tuple[str, str]], query: str) -> dict[str, Json]:
+    """What a preprocessor gets when a script is called by its path."""
+    return {
+        "event": {
+            "kind": "webhook",
+            "body": body.value,
+            "raw_string": body.raw_string,
+            "headers": header_map(headers),
+            "query": query_map(query),
+        }
+    }

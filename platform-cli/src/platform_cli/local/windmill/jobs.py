@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,12 +25,14 @@ from typing import Literal
 from platform_cli.local.windmill import child, events, jsonb, references
 from platform_cli.local.windmill.items import Script
 from platform_cli.local.windmill.jsonb import Json
-from platform_cli.local.windmill.processes import Mode, Starter, kill_group
+from platform_cli.local.windmill.processes import Mode, Starter, Stop
 from platform_cli.local.windmill.references import OWNER, Reader
 from platform_cli.local.windmill.results import JobResult, execution_error, job_result
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MILLISECONDS = 1000
+_REMEMBERED_JOBS = 10_000
+_SLOT_POLL_S = 0.1
 
 JobKind = Literal["script", "flowscript", "identity", "flow"]
 """A deployed script, a script written inside a flow, a step that passes its input on, and a flow."""
@@ -95,6 +98,7 @@ class Order:
     timeout_s: float
     beside: Sequence[Script] = field(default=(), repr=False)
     kind: JobKind = "script"
+    mode: Mode | None = None
     step: FlowPlace | None = None
     job_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
@@ -114,24 +118,28 @@ class Jobs:
         *,
         workspace: str,
         mode: Mode,
-        store: references.Store,
+        store: Callable[[], references.Store],
         max_jobs: int,
         on_start: Callable[[JobStarted], None] | None,
         on_end: Callable[[JobEnded], None] | None,
     ) -> None:
         self.workspace = workspace
         self.base_url = ""
-        self.store = store
+        self._store = store
         self.admin_token = secrets.token_urlsafe(32)
         self._on_start = on_start
         self._on_end = on_end
         self._readers = {self.admin_token: Reader(OWNER, f"{OWNER}@windmill.dev", f"u/{OWNER}", None)}
         self._reserved: dict[str, Mapping[str, str]] = {}
-        self._pids: dict[str, int] = {}
-        self._canceled: set[str] = set()
+        self._stops: dict[str, Stop] = {}
+        self._over: deque[str] = deque(maxlen=_REMEMBERED_JOBS)
         self._slots = threading.BoundedSemaphore(max_jobs)
         self._home = Path(tempfile.mkdtemp(prefix="wm-"))
         self._starter = Starter(mode, self._home)
+
+    def warm_up(self) -> None:
+        """Start the process jobs come from, without waiting for it."""
+        self._starter.warm_up()
 
     def stop(self) -> None:
         """End every job's process and start no other. Safe to call twice."""
@@ -172,37 +180,59 @@ class Jobs:
         storable(order.arguments)
         started = time.monotonic()
         ok = False
+        stop = self._stops.setdefault(order.job_id, Stop())
         try:
-            with self._slots, self._job(order) as job:
-                result = self._run(order, job)
+            if not self._wait_for_slot(stop):
+                return JobResult(False, _cancelled_before(stop.why), "", 0, 0)
+            try:
+                with self._job(order) as job:
+                    result = self._run(order, job, stop)
+            finally:
+                self._slots.release()
             ok = result.ok
             return result
         finally:
-            self._pids.pop(order.job_id, None)
-            self._canceled.discard(order.job_id)
+            self._over.append(order.job_id)
+            del self._stops[order.job_id]
             self._tell_end(order, ok=ok, duration_ms=round((time.monotonic() - started) * _MILLISECONDS))
 
-    def _run(self, order: Order, job: _Job) -> JobResult:
+    def cancel(self, job_id: str, who: str, reason: str = "") -> Literal["ending", "over", "unknown"]:
+        """End a job that runs or waits; its caller gets a failure that says who ended it, and why."""
+        stop = self._stops.get(job_id)
+        if stop is None:
+            return "over" if job_id in self._over else "unknown"
+        stop.ask(f"{who} (reason: {reason})" if reason else who)
+        return "ending"
+
+    def cancel_soon(self, job_id: str, who: str, reason: str = "") -> None:
+        """The same for a job that is certain to be run, and perhaps is not yet known here."""
+        self._stops.setdefault(job_id, Stop()).ask(f"{who} (reason: {reason})" if reason else who)
+
+    def _wait_for_slot(self, stop: Stop) -> bool:
+        """True with a place among the jobs that run, False when the job was cancelled while it waited."""
+        while not self._slots.acquire(timeout=_SLOT_POLL_S):
+            if stop.why:
+                return False
+        if stop.why:
+            self._slots.release()
+        return not stop.why
+
+    def _run(self, order: Order, job: _Job, stop: Stop) -> JobResult:
         started = time.monotonic()
         try:
-            arguments = references.resolve_arguments(order.arguments, self.store, job.reader, job.environment)
+            arguments = references.resolve_arguments(
+                order.arguments, self._store(), job.reader, job.environment
+            )
         except references.Unresolvable as error:
             return JobResult(False, execution_error(f"execution error:\n{error}"), "", 0, 0)
         folder = self._prepare(job, order, arguments)
         timeout_s = min(order.timeout_s, order.script.timeout_s or order.timeout_s)
-        ended = self._starter.run(folder, timeout_s, lambda pid: self._tell_start(pid, order))
+        ended = self._starter.run(
+            folder, timeout_s, lambda pid: self._tell_start(pid, order), stop=stop, mode=order.mode
+        )
         return job_result(ended, folder, job.job_id, round((time.monotonic() - started) * _MILLISECONDS))
 
-    def cancel(self, job_id: str) -> None:
-        """Kill the process of a job, now or as soon as it exists; a job that is not run stays as it is."""
-        self._canceled.add(job_id)
-        if pid := self._pids.get(job_id):
-            kill_group(pid)
-
     def _tell_start(self, pid: int, order: Order) -> None:
-        self._pids[order.job_id] = pid
-        if order.job_id in self._canceled:
-            kill_group(pid)
         if self._on_start is not None:
             flow, step = _place(order)
             self._on_start(JobStarted(pid, order.job_id, order.script.path, order.trigger, flow, step))
@@ -298,6 +328,12 @@ _EMPTY_VARIABLES = (
     "WM_END_USER_EMAIL",
     "WM_TESTED_RUNNABLE",
 )
+
+
+def _cancelled_before(why: str) -> str:
+    """The result of a job that was cancelled before it had a process."""
+    shape = {"error": {"name": "Canceled", "message": f"Job canceled: by {why}"}}
+    return jsonb.to_text(jsonb.from_python(shape))
 
 
 def storable(arguments: Mapping[str, Json]) -> None:

@@ -36,13 +36,42 @@ class StarterGone(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a job's process ended. `code` is negative when a signal ended it; `logs` is the tail."""
+    """How a job's process ended. `code` is negative when a signal ended it; `logs` is the tail.
+
+    `cancelled` says who ended it and why, when somebody did.
+    """
 
     pid: int
     code: int
     dumped_core: bool
     timed_out: bool
     logs: str
+    cancelled: str = ""
+
+
+@dataclass(slots=True)
+class Stop:
+    """Ends one job from any thread, also one whose process does not exist yet. `why` is empty until then."""
+
+    why: str = ""
+    _pid: int = 0
+
+    def ask(self, why: str) -> None:
+        """End it now, or as soon as it begins; the first reason given stands."""
+        self.why = self.why or why
+        self.kill()
+
+    def found(self, pid: int) -> None:
+        """The job's process exists; 0 once it is gone."""
+        self._pid = pid
+        if self.why:
+            self.kill()
+
+    def kill(self) -> None:
+        """End the job's process group, when there is one."""
+        if self._pid:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._pid, signal.SIGKILL)
 
 
 class Starter:
@@ -66,24 +95,38 @@ class Starter:
         process = self._process
         return process.pid if process is not None and process.poll() is None else 0
 
-    def run(self, job_folder: Path, timeout_s: float, on_pid: Callable[[int], None]) -> Ended:
+    def warm_up(self) -> None:
+        """Begin to run, without waiting until everything is imported."""
+        with self._lock:
+            self._running()
+
+    def run(
+        self,
+        job_folder: Path,
+        timeout_s: float,
+        on_pid: Callable[[int], None],
+        *,
+        stop: Stop | None = None,
+        mode: Mode | None = None,
+    ) -> Ended:
         """Run the prepared job and wait for its end; `on_pid` is called as soon as the process exists.
 
         Raises: StarterGone. Whatever ends this call, also Ctrl-C, ends the job.
         """
-        watch = self._order(job_folder)
+        watch = self._order(job_folder, mode or self._mode, stop or Stop())
         try:
             return watch.until_end(timeout_s, on_pid)
         finally:
             watch.close()
 
-    def _order(self, job_folder: Path) -> _Watch:
+    def _order(self, job_folder: Path, mode: Mode, stop: Stop) -> _Watch:
         report_read, report_write = os.pipe()
         output_read, output_write = os.pipe()
         try:
             with self._lock:
                 control = self._running()
-                socket.send_fds(control, [os.fsencode(job_folder)], [report_write, output_write])
+                order = mode.encode("ascii") + b" " + os.fsencode(job_folder)
+                socket.send_fds(control, [order], [report_write, output_write])
         except BaseException as error:
             os.close(report_read)
             os.close(output_read)
@@ -93,7 +136,7 @@ class Starter:
         finally:
             os.close(report_write)
             os.close(output_write)
-        return _Watch(report_read, output_read)
+        return _Watch(report_read, output_read, stop)
 
     def _running(self) -> socket.socket:
         """The control socket of a live starter; starts one when there is none."""
@@ -147,22 +190,24 @@ class _Watch:
 
     report_fd: int
     output_fd: int
+    stop: Stop
     pid: int = 0
     timed_out: bool = False
     ended: tuple[int, bool] | None = None
     _report: bytearray = field(default_factory=bytearray)
     _output: bytearray = field(default_factory=bytearray)
+    _cut_bytes: int = 0
 
     def until_end(self, timeout_s: float, on_pid: Callable[[int], None]) -> Ended:
         """Follow the job to its end; kill it when it ran for `timeout_s`. Raises: StarterGone."""
         deadline = time.monotonic() + _START_TIMEOUT_S  # the job's own time starts with its process
         open_fds = {self.report_fd, self.output_fd}
         while self.ended is None:
-            wait_s = max(0.0, deadline - time.monotonic())
-            readable, _, _ = select.select(sorted(open_fds), [], [], wait_s)
-            if not readable:
+            wait_s = deadline - time.monotonic()
+            if wait_s <= 0:  # also when there is always something to read
                 deadline = self._at_deadline()
                 continue
+            readable, _, _ = select.select(sorted(open_fds), [], [], wait_s)
             if self.output_fd in readable and not self._take_output():
                 open_fds.discard(self.output_fd)
             if self.report_fd in readable:
@@ -174,14 +219,21 @@ class _Watch:
         with contextlib.suppress(BlockingIOError):  # a process the job left behind may still hold the pipe
             while self._take_output():
                 pass
-        return Ended(self.pid, *self.ended, self.timed_out, self._output.decode("utf-8", "replace"))
+        code, dumped_core = self.ended
+        return Ended(self.pid, code, dumped_core, self.timed_out, self._logs(), self.stop.why)
+
+    def _logs(self) -> str:
+        kept = self._output.decode("utf-8", "replace")
+        if not self._cut_bytes:
+            return kept
+        return f"[it printed more: the first {self._cut_bytes} bytes are not kept]\n{kept}"
 
     def _at_deadline(self) -> float:
         """Time is up: kill the job, and give the starter a moment to report its end."""
         if self.timed_out or not self.pid:
             raise StarterGone("The process that starts jobs does not answer")
         self.timed_out = True
-        self._kill()
+        self.stop.kill()
         return time.monotonic() + _REAP_TIMEOUT_S
 
     def _take_report(self, on_pid: Callable[[int], None]) -> None:
@@ -196,29 +248,22 @@ class _Watch:
             if word == "pid":
                 self.pid = int(numbers[0])
                 on_pid(self.pid)
+                self.stop.found(self.pid)
             else:
+                self.stop.found(0)
                 self.ended = (int(numbers[0]), numbers[1] == "1")
 
     def _take_output(self) -> bool:
         received = os.read(self.output_fd, 65_536)
         self._output += received
-        if len(self._output) > _MAX_LOG_BYTES:
-            del self._output[: len(self._output) - _MAX_LOG_BYTES]
+        if (surplus := len(self._output) - _MAX_LOG_BYTES) > 0:
+            del self._output[:surplus]
+            self._cut_bytes += surplus
         return bool(received)
-
-    def _kill(self) -> None:
-        if self.pid:
-            kill_group(self.pid)
 
     def close(self) -> None:
         """Let go of the pipes; a job that still runs is killed."""
         if self.ended is None:
-            self._kill()
+            self.stop.kill()
         os.close(self.report_fd)
         os.close(self.output_fd)
-
-
-def kill_group(pid: int) -> None:
-    """Kill a job's process and those it started; one that is gone already is not missed."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)

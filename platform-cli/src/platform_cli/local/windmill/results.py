@@ -51,6 +51,10 @@ def job_result(ended: Ended, folder: Path, job_id: str, duration_ms: int) -> Job
 
 def _died(ended: Ended, written: str) -> str:
     """The error of a process that was ended, or that ended without a word; empty when it gave a result."""
+    if ended.cancelled:
+        return execution_error(
+            f"execution error:\njob process terminated due to cancelled by {ended.cancelled}"
+        )
     if ended.timed_out:
         why = "job process terminated due to timeout after exceeding job-specific duration limit"
         return execution_error(f"execution error:\n{why}")

@@ -5,21 +5,24 @@ What a job is, and how it runs, is in `jobs`; what can be run is in `items`.
 
 from __future__ import annotations
 
+import json
+import re
 import threading
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from platform_cli.local.windmill import answers, events, items, jsonb, references, routes
+from platform_cli.local.windmill import answers, events, jsonb, references
+from platform_cli.local.windmill import routes as routing
 from platform_cli.local.windmill.answers import HttpAnswer, RequestRefused
 from platform_cli.local.windmill.flows import api
 from platform_cli.local.windmill.flows.api import Request
 from platform_cli.local.windmill.flows.engine import Engine, FlowMoved
 from platform_cli.local.windmill.flows.model import Flow
 from platform_cli.local.windmill.flows.state import State
-from platform_cli.local.windmill.items import HttpRoute, Script
+from platform_cli.local.windmill.items import HttpRoute, Schedule, Script
 from platform_cli.local.windmill.jobs import (
     JobEnded,
     Jobs,
@@ -34,12 +37,15 @@ from platform_cli.local.windmill.jsonb import Json
 from platform_cli.local.windmill.processes import Mode
 from platform_cli.local.windmill.references import Reader
 from platform_cli.local.windmill.results import JobResult
-from platform_core.errors import ConfigurationError, NotFound, Unavailable
+from platform_cli.local.windmill.shelf import Shelf, Shelved
+from platform_core.errors import ConfigurationError, InvalidInput, Unavailable
 from platform_core.values import Clock, SystemClock
 
 __all__ = ["FlowMoved", "JobEnded", "JobStarted", "Runtime", "Trigger"]
 
 DEFAULT_TIMEOUT_S = 600.0
+_CANCEL = re.compile(r"jobs_u/queue/cancel/([^/]+)")
+_NOT_FOUND = 404
 
 Headers = Sequence[tuple[str, str]]
 
@@ -49,7 +55,8 @@ class Runtime:
 
     `resources` (by path, such as `f/acme/database`) and `variables` stand beside those in the customers'
     folders, and win over them. `mode` warm forks each job from a process that has imported what scripts use;
-    cold starts a fresh interpreter for each.
+    cold starts a fresh interpreter for each. With `follow` a change in a customer's folder is there at
+    the next use, and what is broken is refused alone; without it everything is read once and has to be whole.
 
     Flows need a database for what they remember, `state_dsn` (see `flows.state.prepare_database`), and go on
     where another runtime left them there. `clock` decides when what waits is due.
@@ -69,26 +76,21 @@ class Runtime:
         clock: Clock | None = None,
         variables: Mapping[str, str] | None = None,
         max_jobs: int = 16,
+        follow: bool = False,
     ) -> None:
-        loaded = items.load_customers(customers_root, workspace=workspace)
+        self._shelf = Shelf(
+            customers_root,
+            workspace,
+            resources={path: jsonb.from_python(value) for path, value in resources.items()},
+            variables=variables or {},
+            follow=follow,
+        )
         self.workspace = workspace
         self.mode: Mode = mode
-        self.flows = {path: flow for customer in loaded for path, flow in customer.flows.items()}
-        self.scripts = {path: script for customer in loaded for path, script in customer.scripts.items()}
-        self.routes = tuple(route for customer in loaded for route in customer.routes)
-        self.schedules = tuple(schedule for customer in loaded for schedule in customer.schedules)
-        given = {path: jsonb.from_python(value) for path, value in resources.items()}
-        self.store = references.Store(
-            resources={**{path: value for one in loaded for path, value in one.resources.items()}, **given},
-            variables={
-                **{path: text for one in loaded for path, text in one.variables.items()},
-                **(variables or {}),
-            },
-        )
         self.jobs = Jobs(
             workspace=workspace,
             mode=mode,
-            store=self.store,
+            store=lambda: self._shelf.current().store,
             max_jobs=max_jobs,
             on_start=on_start,
             on_end=on_end,
@@ -121,6 +123,43 @@ class Runtime:
             waiting.join()
         self._unwatched.clear()
         self.jobs.forget()
+
+    def shelved(self) -> Shelved:
+        """Everything that can be run and served at this moment, and what is broken."""
+        return self._shelf.current()
+
+    @property
+    def scripts(self) -> Mapping[str, Script]:
+        """The scripts of every customer, by path."""
+        return self._shelf.current().scripts
+
+    @property
+    def flows(self) -> Mapping[str, Flow]:
+        """The flows of every customer, by path."""
+        return self._shelf.current().flows
+
+    @property
+    def routes(self) -> tuple[HttpRoute, ...]:
+        """The routes of every customer."""
+        return self._shelf.current().routes
+
+    @property
+    def schedules(self) -> tuple[Schedule, ...]:
+        """The schedules of every customer."""
+        return self._shelf.current().schedules
+
+    @property
+    def store(self) -> references.Store:
+        """The resources and variables of every customer."""
+        return self._shelf.current().store
+
+    def give(self, path: str, value: object) -> None:
+        """Put a resource beside those of the customers' folders; jobs that start from now on read it."""
+        self._shelf.give(path, jsonb.from_python(value))
+
+    def warm_up(self) -> None:
+        """Start the process that jobs are forked from now, so that the first job need not wait for it."""
+        self.jobs.warm_up()
 
     @property
     def starter_pid(self) -> int:
@@ -162,21 +201,21 @@ class Runtime:
         *,
         timeout_s: float | None = None,
         trigger: Trigger | None = None,
+        mode: Mode | None = None,
     ) -> JobResult:
         """Run `main` of a script with `args`, as the customer's robot and without preprocessor.
 
-        Raises: NotFound for an unknown script, RequestRefused for arguments that cannot be stored.
+        Raises: NotFound for an unknown script, InvalidInput for a broken one, RequestRefused for
+        arguments that cannot be stored.
         """
-        script = self.scripts.get(path)
-        if script is None:
-            raise NotFound(
-                f"There is no script {path}", next_step=f"Known: {', '.join(sorted(self.scripts)) or 'none'}."
-            )
+        script = self._shelf.current().script(path)
         arguments = {name: jsonb.from_python(value) for name, value in args.items()}
         started_by = trigger or Trigger()
         reader = robot(path, username_of(started_by, path))
         return self.jobs.run(
-            self._order(script, arguments, reader, started_by, timeout_s=timeout_s or DEFAULT_TIMEOUT_S)
+            self._order(
+                script, arguments, reader, started_by, timeout_s=timeout_s or DEFAULT_TIMEOUT_S, mode=mode
+            )
         )
 
     @property
@@ -194,11 +233,7 @@ class Runtime:
 
         Raises: NotFound for an unknown flow, RequestRefused for arguments that cannot be stored.
         """
-        flow = self.flow_at(path)
-        if flow is None:
-            raise NotFound(
-                f"There is no flow {path}", next_step=f"Known: {', '.join(sorted(self.flows)) or 'none'}."
-            )
+        flow = self._shelf.current().flow(path)
         arguments = {name: jsonb.from_python(value) for name, value in args.items()}
         started_by = trigger or Trigger()
         return self.begin_flow(flow, arguments, robot(path, username_of(started_by, path)), started_by)
@@ -245,18 +280,19 @@ class Runtime:
         if method.upper() in {"HEAD", "OPTIONS"}:
             return answers.text(200, "")
         try:
-            raw = events.receive_body(_content_type(headers), body)
+            raw = events.receive_body(events.content_type_of(headers), body)
             called_path = events.decode_path(path).removeprefix("/").rstrip("/")
-            found = routes.find((route for route in self.routes if route.enabled), method, called_path)
+            here = self._shelf.current()
+            found = routing.find((route for route in here.routes if route.enabled), method, called_path)
             if found is None:
-                return answers.plain(
-                    404, f"Not found: Trigger not found at name /{called_path} (handler.rs:142)"
-                )
+                return _no_route(here, called_path)
             if (refusal := self._refused_caller(found.route, token)) is not None:
                 return refusal
-            return self._answer_route(found, called_path, query, headers, raw)
+            return self._answer_route(here, found, called_path, query, headers, raw)
         except RequestRefused as error:
             return error.answer
+        except InvalidInput as error:  # of the item's own file: it is there, and broken
+            return answers.plain(503, error.one_line())
 
     def _refused_caller(self, route: HttpRoute, token: str) -> HttpAnswer | None:
         if route.authentication_method != "windmill":
@@ -268,16 +304,20 @@ class Runtime:
 
     def _answer_route(
         self,
-        found: routes.Match[HttpRoute],
+        here: Shelved,
+        found: routing.Match[HttpRoute],
         called_path: str,
         query: str,
         headers: Headers,
         raw: events.RawBody,
     ) -> HttpAnswer:
-        route, script = found.route, self.scripts[found.route.script_path]
+        route = found.route
         body = events.parse_body(
             raw, use_raw=route.raw_string or route.authentication_method == "custom_script"
         )
+        if route.is_flow:
+            return self._answer_by_flow(here, route, events.main_arguments(body, wrap=route.wrap_body))
+        script = here.script(route.script_path)
         if script.has_preprocessor:
             event: dict[str, Json] = {
                 "kind": "http",
@@ -296,9 +336,17 @@ class Runtime:
             arguments = events.main_arguments(body, wrap=route.wrap_body)
         trigger = Trigger("http", route.path)
         reader = robot(route.script_path, username_of(trigger, route.path))
-        return self._answered(
-            self._order(script, arguments, reader, trigger, preprocess=script.has_preprocessor)
-        )
+        order = self._order(script, arguments, reader, trigger, preprocess=script.has_preprocessor)
+        return self._begun(order) if route.is_async else self._answered(order)
+
+    def _answer_by_flow(self, here: Shelved, route: HttpRoute, arguments: Mapping[str, Json]) -> HttpAnswer:
+        trigger = Trigger("http", route.path)
+        reader = robot(route.script_path, username_of(trigger, route.path))
+        job_id = self.begin_flow(here.flow(route.script_path), arguments, reader, trigger)
+        if route.is_async:
+            return answers.text(201, job_id)
+        result = self.flow_result(job_id)
+        return answers.to_answer(result.text, ok=result.ok)
 
     def handle_run(
         self, path: str, query: str, headers: Headers, body: bytes, reader: Reader, *, wait: bool = True
@@ -308,9 +356,11 @@ class Runtime:
         Without `wait` it is `jobs/run/p/<path>`: 201 and the job's id; nobody is told how the job ended.
         """
         try:
-            raw = events.receive_body(_content_type(headers), body)
-            script = self.scripts.get(path)
+            raw = events.receive_body(events.content_type_of(headers), body)
+            here = self._shelf.current()
+            script = here.scripts.get(path)
             if script is None:
+                here.require_whole(path, "script")
                 return answers.plain(404, f"Not found: script not found at name {path} (lib.rs:1571)")
             if not reader.may_read(path):
                 rights = reader.as_debug(kind="AuthedRef")
@@ -319,11 +369,11 @@ class Runtime:
                     f"Not authorized: You are not authorized to access this script: {path} (but it exists). "
                     f"Your permissions are: {rights}",
                 )
-            options = _run_options(query)
+            options = events.run_options(query)
             parsed = events.parse_body(raw, use_raw=options.raw)
             preprocess = script.has_preprocessor and not options.skip_preprocessor
             arguments = (
-                _webhook_event(parsed, headers, query)
+                events.webhook_event(parsed, headers, query)
                 if preprocess
                 else events.main_arguments(parsed, wrap=options.wrap_body)
             )
@@ -331,15 +381,18 @@ class Runtime:
             return self._answered(order) if wait else self._begun(order)
         except RequestRefused as error:
             return error.answer
+        except InvalidInput as error:  # of the script's own file
+            return answers.plain(503, error.one_line())
 
     def handle_run_flow(
         self, path: str, query: str, headers: Headers, body: bytes, reader: Reader, *, wait: bool = True
     ) -> HttpAnswer:
         """Answer `jobs/run_wait_result/f/<path>`, or `jobs/run/f/<path>` without `wait`: 201 and the id."""
         try:
-            raw = events.receive_body(_content_type(headers), body)
+            raw = events.receive_body(events.content_type_of(headers), body)
             flow = self.flow_at(path)
             if flow is None:
+                self._shelf.current().require_whole(path, "flow")
                 return answers.plain(404, f"Not found: flow not found at name {path} (lib.rs:1778)")
             if not reader.may_read(path):
                 rights = reader.as_debug(kind="AuthedRef")
@@ -348,7 +401,7 @@ class Runtime:
                     f"Not authorized: You are not authorized to access this flow: {path} (but it exists). "
                     f"Your permissions are: {rights}",
                 )
-            options = _run_options(query)
+            options = events.run_options(query)
             parsed = events.parse_body(raw, use_raw=options.raw)
             arguments = events.main_arguments(parsed, wrap=options.wrap_body)
             job_id = self.begin_flow(flow, arguments, reader, Trigger())
@@ -358,12 +411,37 @@ class Runtime:
             return answers.to_answer(result.text, ok=result.ok)
         except RequestRefused as error:
             return error.answer
+        except InvalidInput as error:  # of the flow's own file
+            return answers.plain(503, error.one_line())
 
     def handle_jobs(self, request: Request) -> HttpAnswer | None:
-        """Answer what is asked about jobs; None for another path, or when this runtime runs no flows."""
-        if self._engine is None:
-            return None
-        return api.handle(self._engine, self.workspace, self.base_url, request)
+        """Answer what is asked about jobs; None for another path. Without flows: cancelling alone."""
+        answer = None
+        if self._engine is not None:
+            answer = api.handle(self._engine, self.workspace, self.base_url, request)
+        canceled = _CANCEL.fullmatch(request.tail)
+        if canceled is None or (answer is not None and answer.status != _NOT_FOUND):
+            return answer
+        return self._cancel(canceled.group(1), request)
+
+    def _cancel(self, job_id: str, request: Request) -> HttpAnswer:
+        """End a job outside flows that waits or runs. The body may hold a `reason`."""
+        if request.method != "POST":
+            return HttpAnswer(405, (("allow", "POST"),), b"")
+        try:
+            uuid.UUID(job_id)
+            given = json.loads(request.body or b"{}")
+        except ValueError:
+            return answers.text(400, f"Invalid URL: Cannot parse `id` with value `{job_id}`")
+        reason = given.get("reason") if isinstance(given, dict) else None
+        who = request.reader.permissioned_as.removeprefix("u/") if request.reader else "anonymous"
+        match self.jobs.cancel(job_id, who, reason if isinstance(reason, str) else ""):
+            case "ending":
+                return answers.text(200, job_id)
+            case "over":
+                return answers.text(200, f"queued job id {job_id} is already completed")
+            case "unknown":
+                return answers.plain(404, f"Not found: queued job id {job_id} does not exist")
 
     def handle_page(self, path: str, request: Request) -> HttpAnswer | None:
         """The page on which people answer a flow; None for another path."""
@@ -371,7 +449,7 @@ class Runtime:
             return None
         return api.handle_page(self._engine, self.workspace, path, request)
 
-    def _order(
+    def _order(  # noqa: PLR0913 - what a job is made of
         self,
         script: Script,
         arguments: Mapping[str, Json],
@@ -380,8 +458,10 @@ class Runtime:
         *,
         preprocess: bool = False,
         timeout_s: float = DEFAULT_TIMEOUT_S,
+        mode: Mode | None = None,
     ) -> Order:
-        return Order(script, arguments, preprocess, reader, trigger, timeout_s, self.beside(script.path))
+        beside = self.beside(script.path)
+        return Order(script, arguments, preprocess, reader, trigger, timeout_s, beside, mode=mode)
 
     def beside(self, path: str) -> tuple[Script, ...]:
         """The scripts of the customer whose item `path` is: what a script of theirs may import."""
@@ -404,33 +484,11 @@ class Runtime:
         return answers.to_answer(result.text, ok=result.ok)
 
 
-def _content_type(headers: Headers) -> str | None:
-    return next((value for name, value in headers if name.lower() == "content-type"), None)
-
-
-@dataclass(frozen=True, slots=True)
-class _RunOptions:
-    raw: bool
-    wrap_body: bool
-    skip_preprocessor: bool
-
-
-def _run_options(query: str) -> _RunOptions:
-    given = events.query_map(query)
-    if unknown := sorted(set(given) - {"raw", "wrap_body", "skip_preprocessor", "token"}):
-        raise answers.bad_request(
-            f"the local runtime does not know the query parameters {', '.join(unknown)}"
+def _no_route(here: Shelved, called_path: str) -> HttpAnswer:
+    """404 in the server's words; but a route that is broken may have been meant, and is told instead."""
+    broken = [one.error.one_line() for one in here.broken.values() if one.kind == "http_trigger"]
+    if broken:
+        return answers.plain(
+            503, f"No route answers /{called_path}, and not all can be read: {' '.join(broken)}"
         )
-    return _RunOptions(*(given.get(name) == "true" for name in ("raw", "wrap_body", "skip_preprocessor")))
-
-
-def _webhook_event(body: events.Body, headers: Headers, query: str) -> dict[str, Json]:
-    return {
-        "event": {
-            "kind": "webhook",
-            "body": body.value,
-            "raw_string": body.raw_string,
-            "headers": events.header_map(headers),
-            "query": events.query_map(query),
-        }
-    }
+    return answers.plain(404, f"Not found: Trigger not found at name /{called_path} (handler.rs:142)")

@@ -1,9 +1,10 @@
 """The process every job is forked from: one thread, the common imports done once, no connection ever opened.
 
-It takes orders over a socket pair: one datagram with the job's folder, and with it two descriptors, where to
-report and where the job's output goes. To the first it writes `pid N`, before anything else, and
-`exit CODE CORE` when the job has ended (a negative code is a signal). A *warm* job goes on in the forked
-process; a *cold* one executes a fresh interpreter there.
+It takes orders over a socket pair: one datagram with the job's mode and folder, and with it two descriptors:
+where to report, and where the job's output goes. It forks a guard, and that the job (`guard`). To the first
+descriptor goes `pid N`, the job's, before anything else, and `exit CODE CORE` when the job has ended (a
+negative code is a signal). A *warm* job goes on in the forked process; a *cold* one executes a fresh
+interpreter there.
 
 It ends, and takes every job and the jobs' files with it, as soon as the runtime's end of the life pipe
 closes: also when the runtime was killed. On Linux a job also dies when this process is killed.
@@ -13,10 +14,10 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import ctypes
 import gc
 import importlib
 import os
+import resource
 import select
 import shutil
 import signal
@@ -26,44 +27,46 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from platform_cli.local.windmill import child
+from platform_cli.local.windmill import child, guard
 
 PRELOADED = (
-    "psycopg", "platform_core.windmill.http", "platform_core.windmill.steps", "platform_core.windmill.flow_steps",
-    "platform_core.windmill.bookings", "platform_core.windmill.panel", "platform_core.dashboards.site",
+    "psycopg", "platform_core.windmill.http", "platform_core.windmill.steps",
+    "platform_core.windmill.flow_steps", "platform_core.windmill.bookings", "platform_core.windmill.panel",
+    "platform_core.dashboards.site",
 )  # fmt: skip
 MAX_ORDER_BYTES = 4096
-_PR_SET_PDEATHSIG = 1
+MEMORY_BYTES = 4 * 1024**3
+"""Address space of one job: far more than any script needs, less than what takes a machine down."""
 
 
 @dataclass(slots=True)
 class _Jobs:
-    """The jobs that run, by process id, with the descriptor each one is reported to."""
+    """The jobs that run: the process id of each one's guard, with the descriptor the job is reported to."""
 
     reports: dict[int, int] = field(default_factory=dict)
 
-    def add(self, pid: int, report: int) -> None:
-        self.reports[pid] = report
-        _tell(report, f"pid {pid}\n")
-
     def reap(self) -> None:
-        """Report the jobs that ended. What a job left behind in its process group ends with it."""
-        for pid in list(self.reports):
-            # WNOWAIT keeps the dead leader, so its group's number cannot be anybody else's yet.
-            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        """Take away the guards that ended; the end of a job whose guard was killed is told here."""
+        while (ended := _next_ended()) is not None:
+            pid, code = ended
+            report = self.reports.pop(pid, None)
+            if report is None:  # what a killed guard left came to us, and ended
                 continue
-            _kill_group(pid)
-            status = os.waitpid(pid, 0)[1]
-            report = self.reports.pop(pid)
-            _tell(report, f"exit {os.waitstatus_to_exitcode(status)} {int(os.WCOREDUMP(status))}\n")
+            if code != guard.REPORTED:
+                guard.end_descendants(frozenset(self.reports))
+                guard.tell(report, f"exit {-signal.SIGKILL} 0\n")
             os.close(report)
 
     def kill_all(self) -> None:
         """End every job and wait until each is gone."""
-        for pid in list(self.reports):
-            _kill_group(pid)
+        for pid in self.reports:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        for pid, report in self.reports.items():
             os.waitpid(pid, 0)
-            os.close(self.reports.pop(pid))
+            os.close(report)
+        self.reports.clear()
+        guard.end_descendants()
 
 
 def main(control_fd: int, life_fd: int, mode: str, home: Path) -> int:
@@ -75,7 +78,7 @@ def main(control_fd: int, life_fd: int, mode: str, home: Path) -> int:
     gc.freeze()
     if threading.active_count() != 1:
         raise RuntimeError("a preloaded module started a thread: forking is no longer safe")
-    job_folder = _serve(socket.socket(fileno=control_fd), life_fd, mode)
+    job_folder = _serve(socket.socket(fileno=control_fd), life_fd)
     if job_folder is None:
         shutil.rmtree(home, ignore_errors=True)
         return 0
@@ -109,8 +112,9 @@ def preload() -> None:
             importlib.import_module(name)
 
 
-def _serve(control: socket.socket, life_fd: int, mode: str) -> Path | None:
+def _serve(control: socket.socket, life_fd: int) -> Path | None:
     """The loop. Returns None when the runtime is gone, and the job's folder in a job's own process."""
+    guard.adopt_orphans()
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_read, False)
     os.set_blocking(wake_write, False)
@@ -127,46 +131,37 @@ def _serve(control: socket.socket, life_fd: int, mode: str) -> Path | None:
                 os.read(wake_read, 4096)
         jobs.reap()
         if control.fileno() in readable:
-            job_folder = _start(control, jobs, mode, (life_fd, wake_read, wake_write))
+            job_folder = _start(control, jobs, (life_fd, wake_read, wake_write))
             if job_folder is not None:
                 return job_folder
 
 
-def _start(control: socket.socket, jobs: _Jobs, mode: str, own_fds: tuple[int, ...]) -> Path | None:
+def _start(control: socket.socket, jobs: _Jobs, own_fds: tuple[int, ...]) -> Path | None:
     message, (report, output), _, _ = socket.recv_fds(control, MAX_ORDER_BYTES, 2)
     starter = os.getpid()
     pid = os.fork()
     if pid == 0:
         signal.set_wakeup_fd(-1)
         control.close()
-        for fd in (*own_fds, report, *jobs.reports.values()):
+        for fd in (*own_fds, *jobs.reports.values()):
             os.close(fd)
-        _become_job(starter, output)
-        folder = Path(os.fsdecode(message))
+        guard.stand(starter, report, output, _become_job)
+        mode, _, folder = os.fsdecode(message).partition(" ")
         if mode == "cold":
             module = "platform_cli.local.windmill.child"
             os.execve(  # noqa: S606 - no shell is meant
-                sys.executable, [sys.executable, "-P", "-B", "-u", "-m", module, str(folder)], os.environ
+                sys.executable, [sys.executable, "-P", "-B", "-u", "-m", module, folder], os.environ
             )
-        return folder
-    with contextlib.suppress(
-        PermissionError
-    ):  # the job has already executed its interpreter, and done it itself
-        os.setpgid(pid, pid)
+        return Path(folder)
     os.close(output)
-    jobs.add(pid, report)
+    jobs.reports[pid] = report
     return None
 
 
-def _become_job(starter: int, output: int) -> None:
-    """A process group of its own, the signals of a fresh process, output to the pipe, no input."""
-    os.setpgid(0, 0)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != starter:
-        os._exit(1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+def _become_job(output: int) -> None:
+    """The signals and limits of a fresh process, output to the pipe, no input."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(output, 1)
@@ -175,14 +170,13 @@ def _become_job(starter: int, output: int) -> None:
     os.close(output)
 
 
-def _kill_group(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
-
-
-def _tell(report: int, line: str) -> None:
-    with contextlib.suppress(BrokenPipeError):  # the caller gave up waiting; the job still has to be reaped
-        os.write(report, line.encode("ascii"))
+def _next_ended() -> tuple[int, int] | None:
+    """A child that ended, and how; None while there is none."""
+    try:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return None
+    return (pid, os.waitstatus_to_exitcode(status)) if pid else None
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 import re
+import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -14,10 +15,12 @@ from urllib.parse import parse_qs, urlsplit
 
 from platform_cli.local.api import ApiHandler, LocalServer, Received, RequestRefused, new_request_id
 from platform_cli.local.scenarios import Answer, Refuse, Scenario
+from platform_cli.local.ycloud import phones
 from platform_cli.local.ycloud.account import Account
 from platform_core.values import Clock
 
 _MEDIA_PATH = "/v2/whatsapp/media/download/"
+_PHONES_PATH = "/telefonos/"
 
 
 @dataclass(slots=True)
@@ -55,10 +58,13 @@ class _Handler(ApiHandler, BaseHTTPRequestHandler):
                 self.refuse(Refuse(404, "NOT_FOUND"))
 
     def do_GET(self) -> None:
-        """Balance, endpoint, templates, message or attachment."""
+        """Balance, endpoint, templates, message or attachment; without a key, the parents' phones."""
+        path = urlsplit(self.path).path
+        if path == "/" or path.startswith(_PHONES_PATH):
+            self._show_phones(path)
+            return
         if not self._is_allowed(b""):
             return
-        path = urlsplit(self.path).path
         if path.startswith(_MEDIA_PATH):
             media_id = path.removeprefix(_MEDIA_PATH)
             self.play(self.server.api.downloads, lambda: self._download(media_id))
@@ -106,6 +112,32 @@ class _Handler(ApiHandler, BaseHTTPRequestHandler):
     def _limit(self) -> int:
         found = parse_qs(urlsplit(self.path).query).get("limit", ["10"])[0]
         return min(int(found), 100) if found.isdecimal() else 10
+
+    # --- The parents' phones, for whoever sits at this machine --------------------------------------------
+
+    def _show_phones(self, path: str) -> None:
+        """Only under a name of this machine: another site's page must not read them through a browser."""
+        host = self.headers.get("Host", "").rpartition(":")[0]
+        if host not in ("127.0.0.1", "localhost"):
+            self.refuse(Refuse(403, "FORBIDDEN"))
+            return
+        account = self.server.api.account
+        if path == "/":
+            nonce = secrets.token_urlsafe(12)
+            content = phones.page(account, nonce).encode("utf-8", "replace")
+            policy = f"default-src 'none'; style-src 'nonce-{nonce}'; img-src 'self'; frame-ancestors 'none'"
+            headers = {"Content-Security-Policy": policy, "Cache-Control": "no-store"}
+            self.answer(Answer(200, content, "text/html; charset=utf-8"), headers)
+            return
+        found = account.media.get(path.removeprefix(_PHONES_PATH))
+        if found is None or found.mime_type not in phones.SHOWN_PICTURES:
+            self.refuse(Refuse(404, "NOT_FOUND"))
+            return
+        headers = {
+            "X-Content-Type-Options": "nosniff",
+            "Content-Security-Policy": "default-src 'none'; sandbox",
+        }
+        self.answer(Answer(200, found.content, found.mime_type), headers)
 
     # --- HTTP -----------------------------------------------------------------------------------------------
 

@@ -107,6 +107,11 @@ class Engine:
             waiting.set()
         self.state.close()
 
+    @property
+    def store(self) -> references.Store:
+        """The resources and variables of this moment."""
+        return self._folder.store
+
     # --- What can be asked --------------------------------------------------------------------------------
 
     def start(self, flow: Flow, arguments: Mapping[str, Json], reader: Reader, trigger: Trigger) -> str:
@@ -158,11 +163,6 @@ class Engine:
         return JobResult(ok, row[11], row[14], 0, round((row[21] - row[20]).total_seconds() * 1000))
 
     @property
-    def store(self) -> references.Store:
-        """The resources and variables of this moment."""
-        return self._folder.store
-
-    @property
     def busy(self) -> bool:
         """Whether a thread works for any flow. One that waits for people or the clock needs none."""
         with self._lock:
@@ -182,7 +182,7 @@ class Engine:
         with self._turn() as turn:
             canceled = approvals.cancel(turn, job_id, by=by, reason=reason)
         for running in canceled.running:
-            self._jobs.cancel(running)
+            self._jobs.cancel_soon(running, by, reason or "")
         return canceled
 
     def waiting_step(self, flow_id: str) -> tuple[Module, str] | None:

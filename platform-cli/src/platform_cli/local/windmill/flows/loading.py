@@ -7,8 +7,9 @@ Flows that call each other in a circle would never end, and are refused before o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from pathlib import Path
 
 from platform_cli.local.windmill.fields import Fields, read_fields
@@ -16,7 +17,7 @@ from platform_cli.local.windmill.flows.model import Flow
 from platform_cli.local.windmill.flows.parsing import Parser
 from platform_cli.local.windmill.jsonb import Json
 from platform_cli.local.windmill.locks import missing_requirement
-from platform_core.errors import InvalidInput, UnreadableFile
+from platform_core.errors import InvalidInput, PlatformError, UnreadableFile
 
 SUFFIX = "__flow"
 FILE = "flow.yaml"
@@ -25,32 +26,59 @@ _INLINE = "!inline "
 _MAX_FILE_BYTES = 4 * 1024 * 1024
 
 
-def load_flows(customer: str, folder: Path, scripts: AbstractSet[str]) -> dict[str, Flow]:
+def load_flows(
+    customer: str,
+    folder: Path,
+    scripts: AbstractSet[str],
+    refused: Callable[[str, PlatformError], None] | None = None,
+) -> dict[str, Flow]:
     """Read every flow of a customer, by path. `scripts` are the paths of the customer's scripts.
 
-    Raises: InvalidInput naming file, line and field; UnreadableFile naming the file.
+    A flow that is not right goes to `refused` with its path and the reason, and the others are read.
+    Raises: without `refused`, InvalidInput naming file, line and field; UnreadableFile naming the file.
     """
-    homes = dict(_homes(customer, folder))
+    refuse = refused or _raise
+    homes: dict[str, Path] = {}
+    for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if not entry.name.startswith("."):
+            path = f"f/{customer}/{entry.name.removesuffix(SUFFIX)}"
+            with _refusing(path, refuse):
+                _check_home(entry)
+                homes[path] = entry
     parsers = {path: Parser(path, scripts, homes.keys()) for path in homes}
-    flows = {path: _flow(home, parsers[path]) for path, home in homes.items()}
-    _refuse_circles(parsers)
+    flows: dict[str, Flow] = {}
+    for path, home in homes.items():
+        with _refusing(path, refuse):
+            flows[path] = _flow(home, parsers[path])
+    for path in list(flows):
+        with _refusing(path, refuse):
+            _refuse_circle(path, parsers, flows)
     return flows
 
 
-def _homes(customer: str, folder: Path) -> Iterator[tuple[str, Path]]:
-    for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if entry.name.startswith("."):
-            continue
-        if not entry.is_dir() or not entry.name.endswith(SUFFIX):
-            raise InvalidInput(
-                f"{entry} is not a flow", next_step=f"A flow is a folder <name>{SUFFIX} with a {FILE}."
-            )
-        name = entry.name.removesuffix(SUFFIX)
-        if not _NAME.fullmatch(name):
-            raise InvalidInput(
-                f"{entry}: {name!r} is not an item name", next_step="Use letters, digits, _ and -."
-            )
-        yield f"f/{customer}/{name}", entry
+def _raise(path: str, error: PlatformError) -> None:
+    del path
+    raise error
+
+
+@contextmanager
+def _refusing(path: str, refuse: Callable[[str, PlatformError], None]) -> Iterator[None]:
+    try:
+        yield
+    except PlatformError as error:
+        refuse(path, error)
+
+
+def _check_home(entry: Path) -> None:
+    if not entry.is_dir() or not entry.name.endswith(SUFFIX):
+        raise InvalidInput(
+            f"{entry} is not a flow", next_step=f"A flow is a folder <name>{SUFFIX} with a {FILE}."
+        )
+    name = entry.name.removesuffix(SUFFIX)
+    if not _NAME.fullmatch(name):
+        raise InvalidInput(
+            f"{entry}: {name!r} is not an item name", next_step="Use letters, digits, _ and -."
+        )
 
 
 def _flow(home: Path, parser: Parser) -> Flow:
@@ -129,15 +157,15 @@ def _text(file: Path) -> str:
         raise UnreadableFile(f"{file} cannot be read ({error.strerror})") from error
 
 
-def _refuse_circles(parsers: Mapping[str, Parser]) -> None:
-    """Refuse flows that call each other so that none of them could end. Raises: InvalidInput."""
-    for path, parser in parsers.items():
-        way = _way_back(path, parsers, [path])
-        if way:
-            fields, name = parser.calls[way[1]]
-            raise fields.problem(
-                name, f"the flows call each other in a circle: {' -> '.join(way)}", "Break the circle."
-            )
+def _refuse_circle(path: str, parsers: Mapping[str, Parser], flows: dict[str, Flow]) -> None:
+    """Refuse a flow that calls others so that none of them could end. Raises: InvalidInput."""
+    way = _way_back(path, parsers, [path])
+    if way:
+        del flows[path]
+        fields, name = parsers[path].calls[way[1]]
+        raise fields.problem(
+            name, f"the flows call each other in a circle: {' -> '.join(way)}", "Break the circle."
+        )
 
 
 def _way_back(start: str, parsers: Mapping[str, Parser], way: list[str]) -> list[str]:

@@ -1,0 +1,1 @@
+"""Schedules as Windmill keeps them: when the next tick is, what runs beside what, what is dropped."""
