@@ -7,29 +7,34 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID, uuid4
 
+from platform_cli.local.postgres import Cluster
+from platform_cli.local.windmill.runtime import Runtime
+from platform_cli.local.windmill.server import serving
 from platform_core.jobs.contracts import FlowServer
 from platform_core.payments.approvals import Asking
 from platform_core.windmill.flows import WindmillFlows, asking_of
 from tests.support.flow_server import Flows
-from tests.support.windmill import post_json, send
+from tests.support.windmill import add_script, post_json, send
+from tests.support.written_flows import add_flow, new_state
 
 RECORDED = Path(__file__).parents[1] / "conformance/windmill/recorded_flow_client.json"
 FLOW = "f/conformance/waits"
 PATIENCE_S = 60
 _FOLDER = "conformance"
 _FORM = {"type": "object", "properties": {}, "required": []}
-_SCRIPT = {
+_SCRIPT: dict[str, Any] = {
     "path": "f/conformance/ask", "summary": "", "description": "", "language": "python3", "kind": "script",
     "content": "def main():\n    return 1\n", "schema": _FORM, "lock": "\n",
 }  # fmt: skip
 _STEP = {"type": "script", "path": "f/conformance/ask", "input_transforms": {}}
-_FLOW = {
+_FLOW: dict[str, Any] = {
     "path": FLOW, "summary": "", "description": "", "schema": _FORM,
     "value": {"modules": [
         {"id": "a", "value": _STEP, "suspend": {"required_events": 1, "timeout": 600}},
@@ -148,6 +153,15 @@ class WindmillGround:
             if found is not None and ready(found):
                 return found
         raise AssertionError(f"{tail} was not so after {PATIENCE_S} s")
+
+
+@contextmanager
+def local_ground(cluster: Cluster, root: Path) -> Iterator[WindmillGround]:
+    """The local runtime, with the same flow in a customer's folder."""
+    add_script(root, "ask", _SCRIPT["content"], customer=_FOLDER)
+    add_flow(root, "waits", _FLOW["value"], customer=_FOLDER)
+    with Runtime(root, {}, state_dsn=new_state(cluster)) as runtime, serving(runtime) as url:
+        yield WindmillGround(url, runtime.admin_token)
 
 
 class RecordedGround:

@@ -1,4 +1,4 @@
-"""What our client asks of flows, answered alike by a real server, by what one said, and by the stand-in.
+"""What our client asks of flows, answered alike by everything that answers it, a real server included.
 
 With WMCTL_TEST_WINDMILL_URL and WMCTL_TEST_WINDMILL_TOKEN the suite also asks that server; its token must be
 allowed to make a folder, a script and a flow in the workspace WMCTL_TEST_WINDMILL_WORKSPACE (prod).
@@ -7,39 +7,49 @@ allowed to make a folder, a script and a flow in the workspace WMCTL_TEST_WINDMI
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
 
 import pytest
 
+from platform_cli.local.postgres import Cluster
 from platform_core.errors import NotFound, Refused
 from platform_core.jobs.contracts import Resumption
 from platform_core.payments.approvals import DECIDED_ELSEWHERE
 from platform_core.settings import Secret
-from tests.support.flow_grounds import FLOW, Ground, MemoryGround, RecordedGround, WindmillGround
+from tests.support.flow_grounds import (
+    FLOW,
+    Ground,
+    MemoryGround,
+    RecordedGround,
+    WindmillGround,
+    local_ground,
+)
+
+
+@pytest.fixture(scope="module", params=["in memory", "as recorded", "the local runtime", "a real server"])
+def ground(
+    request: pytest.FixtureRequest, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Ground]:
+    """Each ground is asked everything, in the order of the tests."""
+    match request.param:
+        case "in memory":
+            yield MemoryGround()
+        case "as recorded":
+            yield RecordedGround()
+        case "the local runtime":
+            with local_ground(cluster, tmp_path_factory.mktemp("customers")) as found:
+                yield found
+        case _:
+            yield _real()
 
 
 def _real() -> Ground:
     url, token = os.environ.get("WMCTL_TEST_WINDMILL_URL"), os.environ.get("WMCTL_TEST_WINDMILL_TOKEN")
     if not url or not token:
-        pytest.skip(
-            "WMCTL_TEST_WINDMILL_URL and _TOKEN name no server; what one answered is replayed instead"
-        )
+        pytest.skip("WMCTL_TEST_WINDMILL_URL and _TOKEN name no server; a recorded one answers instead")
     ground = WindmillGround(url, token, os.environ.get("WMCTL_TEST_WINDMILL_WORKSPACE", "prod"))
     ground.prepare()
     return ground
-
-
-GROUNDS: Mapping[str, Callable[[], Ground]] = {
-    "in memory": MemoryGround,
-    "as recorded": RecordedGround,
-    "a real server": _real,
-}
-
-
-@pytest.fixture(scope="module", params=GROUNDS)
-def ground(request: pytest.FixtureRequest) -> Ground:
-    """Each ground is asked everything, in the order of the tests."""
-    return GROUNDS[request.param]()
 
 
 def test_a_number_starts_a_flow_once(ground: Ground) -> None:

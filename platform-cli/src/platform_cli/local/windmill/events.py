@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 from urllib.parse import parse_qsl, unquote
+from uuid import UUID
 
 from platform_cli.local.windmill import jsonb
 from platform_cli.local.windmill.answers import RequestRefused, bad_request, json_text, plain, text
@@ -176,19 +177,35 @@ def content_type_of(headers: Iterable[tuple[str, str]]) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What a caller of a script or flow may choose in the query."""
+    """What a caller of a script or flow may choose in the query; `job_id` is the number of the new job."""
 
     raw: bool
     wrap_body: bool
     skip_preprocessor: bool
+    job_id: str | None = None
 
 
-def run_options(query: str) -> RunOptions:
-    """Read the options of a run. Raises: RequestRefused for a parameter that nothing here does."""
+def run_options(query: str, *also: str) -> RunOptions:
+    """Read the options of a run; `also` are those that its kind knows besides.
+
+    Raises: RequestRefused for a parameter that nothing here does.
+    """
     given = query_map(query)
-    if unknown := sorted(set(given) - {"raw", "wrap_body", "skip_preprocessor", "token"}):
+    if unknown := sorted(set(given) - {"raw", "wrap_body", "skip_preprocessor", "token", *also}):
         raise bad_request(f"the local runtime does not know the query parameters {', '.join(unknown)}")
-    return RunOptions(*(given.get(name) == "true" for name in ("raw", "wrap_body", "skip_preprocessor")))
+    raw, wrap_body, skip = (given.get(name) == "true" for name in ("raw", "wrap_body", "skip_preprocessor"))
+    return RunOptions(raw, wrap_body, skip, _chosen_id(given.get("job_id")))
+
+
+def _chosen_id(given: Json) -> str | None:
+    if given is None:
+        return None
+    try:
+        return str(UUID(str(given)))
+    except ValueError:
+        raise RequestRefused(
+            text(400, "Failed to deserialize query string: job_id: UUID parsing failed")
+        ) from None
 
 
 def webhook_event(body: Body, headers: Iterable[tuple[str, str]], query: str) -> dict[str, Json]:

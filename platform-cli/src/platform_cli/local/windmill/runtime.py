@@ -252,10 +252,21 @@ class Runtime:
         """
         return self.flow_result(self.start_flow(path, args, trigger=trigger), timeout_s)
 
-    def begin_flow(self, flow: Flow, arguments: Mapping[str, Json], reader: Reader, trigger: Trigger) -> str:
-        """Begin a flow on somebody's behalf. Raises: RequestRefused for arguments that cannot be stored."""
+    def begin_flow(
+        self,
+        flow: Flow,
+        arguments: Mapping[str, Json],
+        reader: Reader,
+        trigger: Trigger,
+        *,
+        job_id: str | None = None,
+    ) -> str:
+        """Begin a flow on somebody's behalf, under a number of theirs if they give one.
+
+        Raises: RequestRefused for arguments that cannot be stored, and for a number that was used.
+        """
         storable(arguments)
-        return self.engine.start(flow, arguments, reader, trigger)
+        return self.engine.start(flow, arguments, reader, trigger, job_id=job_id)
 
     def flow_result(self, job_id: str, timeout_s: float | None = None) -> JobResult:
         """Wait for a flow. Raises: Unavailable when it does not end in time, or the runtime is closed."""
@@ -401,10 +412,10 @@ class Runtime:
                     f"Not authorized: You are not authorized to access this flow: {path} (but it exists). "
                     f"Your permissions are: {rights}",
                 )
-            options = events.run_options(query)
+            options = events.run_options(query, "job_id")
             parsed = events.parse_body(raw, use_raw=options.raw)
             arguments = events.main_arguments(parsed, wrap=options.wrap_body)
-            job_id = self.begin_flow(flow, arguments, reader, Trigger())
+            job_id = self.begin_flow(flow, arguments, reader, Trigger(), job_id=options.job_id)
             if not wait:
                 return answers.text(201, job_id)
             result = self.flow_result(job_id)

@@ -18,7 +18,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
-from platform_cli.local.windmill import jsonb, references
+from psycopg.errors import UniqueViolation
+
+from platform_cli.local.windmill import answers, jsonb, references
 from platform_cli.local.windmill.fields import Place
 from platform_cli.local.windmill.flows import approvals, moving, statuses
 from platform_cli.local.windmill.flows.lifecycle import RESTART_LIMIT, JobState, Outcome
@@ -114,12 +116,37 @@ class Engine:
 
     # --- What can be asked --------------------------------------------------------------------------------
 
-    def start(self, flow: Flow, arguments: Mapping[str, Json], reader: Reader, trigger: Trigger) -> str:
-        """Queue a flow and begin it; gives the id of its job."""
-        job_id = str(uuid.uuid4())
+    def start(
+        self,
+        flow: Flow,
+        arguments: Mapping[str, Json],
+        reader: Reader,
+        trigger: Trigger,
+        *,
+        job_id: str | None = None,
+    ) -> str:
+        """Queue a flow and begin it; gives the id of its job, which may be the caller's choice.
+
+        Raises: RequestRefused when there is a job of that id, whatever became of it.
+        """
+        if job_id is None:
+            return self._start(str(uuid.uuid4()), flow, arguments, reader, trigger)
+        with self._lock:
+            known = job_id in self._ended
+        try:
+            return self._start(job_id, flow, arguments, reader, trigger)
+        except UniqueViolation:
+            if not known:
+                with self._lock:
+                    self._ended.pop(job_id, None)
+            raise answers.bad_request(f"Job with id {job_id} already exists") from None
+
+    def _start(
+        self, job_id: str, flow: Flow, arguments: Mapping[str, Json], reader: Reader, trigger: Trigger
+    ) -> str:
         started_by = {**asdict(trigger), "scheduled_for": _written(trigger.scheduled_for)}
         with self._lock:
-            self._ended[job_id] = threading.Event()
+            self._ended.setdefault(job_id, threading.Event())
         with self._turn() as turn:
             turn.queue(
                 NewJob(
