@@ -88,7 +88,7 @@ def dsn(cluster: postgres.Cluster) -> str:
 @contextmanager
 def _opened(root: Path, dsn: str, **more: object) -> Iterator[tuple[Runtime, HandClock]]:
     clock = HandClock()
-    with Runtime(root, {}, mode="cold", state_dsn=dsn, clock=clock, **more) as runtime:  # type: ignore[arg-type]
+    with Runtime(root, {}, mode="cold", state_dsn=dsn, clock=clock, **more) as runtime:  # type: ignore[arg-type]  # as given
         yield runtime, clock
 
 

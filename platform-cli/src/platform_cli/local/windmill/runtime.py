@@ -5,19 +5,17 @@ What a job is, and how it runs, is in `jobs`; what can be run is in `items`.
 
 from __future__ import annotations
 
-import json
 import re
 import threading
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from platform_cli.local.windmill import answers, events, jsonb, references
+from platform_cli.local.windmill import answers, asking, events, jsonb, references
 from platform_cli.local.windmill import routes as routing
 from platform_cli.local.windmill.answers import HttpAnswer, RequestRefused
+from platform_cli.local.windmill.asking import Headers
 from platform_cli.local.windmill.flows import api
 from platform_cli.local.windmill.flows.api import Request
 from platform_cli.local.windmill.flows.engine import Engine, FlowMoved
@@ -47,8 +45,6 @@ __all__ = ["FlowMoved", "JobEnded", "JobStarted", "Runtime", "Trigger"]
 DEFAULT_TIMEOUT_S = 600.0
 _CANCEL = re.compile(r"jobs_u/queue/cancel/([^/]+)")
 _NOT_FOUND = 404
-
-Headers = Sequence[tuple[str, str]]
 
 
 class Runtime:
@@ -281,12 +277,12 @@ class Runtime:
         if method.upper() in {"HEAD", "OPTIONS"}:
             return answers.text(200, "")
         try:
-            raw = events.receive_body(_content_type(headers), body)
+            raw = events.receive_body(asking.content_type(headers), body)
             called_path = events.decode_path(path).removeprefix("/").rstrip("/")
             here = self._shelf.current()
             found = routing.find((route for route in here.routes if route.enabled), method, called_path)
             if found is None:
-                return _no_route(here, called_path)
+                return asking.no_route(here, called_path)
             if (refusal := self._refused_caller(found.route, token)) is not None:
                 return refusal
             return self._answer_route(here, found, called_path, query, headers, raw)
@@ -357,7 +353,7 @@ class Runtime:
         Without `wait` it is `jobs/run/p/<path>`: 201 and the job's id; nobody is told how the job ended.
         """
         try:
-            raw = events.receive_body(_content_type(headers), body)
+            raw = events.receive_body(asking.content_type(headers), body)
             here = self._shelf.current()
             script = here.scripts.get(path)
             if script is None:
@@ -370,11 +366,11 @@ class Runtime:
                     f"Not authorized: You are not authorized to access this script: {path} (but it exists). "
                     f"Your permissions are: {rights}",
                 )
-            options = _run_options(query)
+            options = asking.run_options(query)
             parsed = events.parse_body(raw, use_raw=options.raw)
             preprocess = script.has_preprocessor and not options.skip_preprocessor
             arguments = (
-                _webhook_event(parsed, headers, query)
+                asking.webhook_event(parsed, headers, query)
                 if preprocess
                 else events.main_arguments(parsed, wrap=options.wrap_body)
             )
@@ -390,7 +386,7 @@ class Runtime:
     ) -> HttpAnswer:
         """Answer `jobs/run_wait_result/f/<path>`, or `jobs/run/f/<path>` without `wait`: 201 and the id."""
         try:
-            raw = events.receive_body(_content_type(headers), body)
+            raw = events.receive_body(asking.content_type(headers), body)
             flow = self.flow_at(path)
             if flow is None:
                 self._shelf.current().require_whole(path, "flow")
@@ -402,7 +398,7 @@ class Runtime:
                     f"Not authorized: You are not authorized to access this flow: {path} (but it exists). "
                     f"Your permissions are: {rights}",
                 )
-            options = _run_options(query)
+            options = asking.run_options(query)
             parsed = events.parse_body(raw, use_raw=options.raw)
             arguments = events.main_arguments(parsed, wrap=options.wrap_body)
             job_id = self.begin_flow(flow, arguments, reader, Trigger())
@@ -423,26 +419,7 @@ class Runtime:
         canceled = _CANCEL.fullmatch(request.tail)
         if canceled is None or (answer is not None and answer.status != _NOT_FOUND):
             return answer
-        return self._cancel(canceled.group(1), request)
-
-    def _cancel(self, job_id: str, request: Request) -> HttpAnswer:
-        """End a job outside flows that waits or runs. The body may hold a `reason`."""
-        if request.method != "POST":
-            return HttpAnswer(405, (("allow", "POST"),), b"")
-        try:
-            uuid.UUID(job_id)
-            given = json.loads(request.body or b"{}")
-        except ValueError:
-            return answers.text(400, f"Invalid URL: Cannot parse `id` with value `{job_id}`")
-        reason = given.get("reason") if isinstance(given, dict) else None
-        who = request.reader.permissioned_as.removeprefix("u/") if request.reader else "anonymous"
-        match self.jobs.cancel(job_id, who, reason if isinstance(reason, str) else ""):
-            case "ending":
-                return answers.text(200, job_id)
-            case "over":
-                return answers.text(200, f"queued job id {job_id} is already completed")
-            case "unknown":
-                return answers.plain(404, f"Not found: queued job id {job_id} does not exist")
+        return asking.cancel(self.jobs, canceled.group(1), request)
 
     def handle_page(self, path: str, request: Request) -> HttpAnswer | None:
         """The page on which people answer a flow; None for another path."""
@@ -483,45 +460,3 @@ class Runtime:
     def _answered(self, order: Order) -> HttpAnswer:
         result = self.jobs.run(order)
         return answers.to_answer(result.text, ok=result.ok)
-
-
-def _no_route(here: Shelved, called_path: str) -> HttpAnswer:
-    """404 in the server's words; but a route that is broken may have been meant, and is told instead."""
-    broken = [one.error.one_line() for one in here.broken.values() if one.kind == "http_trigger"]
-    if broken:
-        return answers.plain(
-            503, f"No route answers /{called_path}, and not all can be read: {' '.join(broken)}"
-        )
-    return answers.plain(404, f"Not found: Trigger not found at name /{called_path} (handler.rs:142)")
-
-
-def _content_type(headers: Headers) -> str | None:
-    return next((value for name, value in headers if name.lower() == "content-type"), None)
-
-
-@dataclass(frozen=True, slots=True)
-class _RunOptions:
-    raw: bool
-    wrap_body: bool
-    skip_preprocessor: bool
-
-
-def _run_options(query: str) -> _RunOptions:
-    given = events.query_map(query)
-    if unknown := sorted(set(given) - {"raw", "wrap_body", "skip_preprocessor", "token"}):
-        raise answers.bad_request(
-            f"the local runtime does not know the query parameters {', '.join(unknown)}"
-        )
-    return _RunOptions(*(given.get(name) == "true" for name in ("raw", "wrap_body", "skip_preprocessor")))
-
-
-def _webhook_event(body: events.Body, headers: Headers, query: str) -> dict[str, Json]:
-    return {
-        "event": {
-            "kind": "webhook",
-            "body": body.value,
-            "raw_string": body.raw_string,
-            "headers": events.header_map(headers),
-            "query": events.query_map(query),
-        }
-    }

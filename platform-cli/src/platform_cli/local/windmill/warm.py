@@ -30,8 +30,9 @@ from pathlib import Path
 from platform_cli.local.windmill import child, guard
 
 PRELOADED = (
-    "psycopg", "platform_core.windmill.http", "platform_core.windmill.steps", "platform_core.windmill.flow_steps",
-    "platform_core.windmill.bookings", "platform_core.windmill.panel", "platform_core.dashboards.site",
+    "psycopg", "platform_core.windmill.http", "platform_core.windmill.steps",
+    "platform_core.windmill.flow_steps", "platform_core.windmill.bookings", "platform_core.windmill.panel",
+    "platform_core.dashboards.site",
 )  # fmt: skip
 MAX_ORDER_BYTES = 4096
 MEMORY_BYTES = 4 * 1024**3

@@ -163,11 +163,6 @@ class Engine:
         return JobResult(ok, row[11], row[14], 0, round((row[21] - row[20]).total_seconds() * 1000))
 
     @property
-    def store(self) -> references.Store:
-        """The resources and variables of this moment."""
-        return self._folder.store
-
-    @property
     def busy(self) -> bool:
         """Whether a thread works for any flow. One that waits for people or the clock needs none."""
         with self._lock:
