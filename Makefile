@@ -68,6 +68,10 @@ bench: setup ## Measure the queue beside its peers, webhook intake, import and p
 	@sh .ci/setup bench
 	@$(PY) -m tests.benchmarks $(ARGS)
 
+.PHONY: pictures
+pictures: setup ## Take the pictures of the staff panel in docs/pictures anew; needs Chromium
+	@$(PY) -m tests.pictures $(ARGS)
+
 # The demo's PostgreSQL may live outside the checkout and may be running, so it is asked to go before its programs do.
 FORGET := from pathlib import Path; from platform_cli.local import postgres; postgres.destroy(Path(".local/postgres"))
 

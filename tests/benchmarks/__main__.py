@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tests.benchmarks import alone, flow_steps, imports, intake, page, provisioning
+from tests.benchmarks import alone, flow_steps, imports, intake, page, panel, provisioning
 from tests.benchmarks import ground as grounds
 from tests.benchmarks.report import as_text
 
@@ -57,6 +57,7 @@ def _measure_others(*, quick: bool) -> int:
             partial(flow_steps.main, 2, 5) if quick else flow_steps.main,
         ),
         ("Provisioning", partial(provisioning.main, 3) if quick else provisioning.main),
+        ("The panel, with a year behind it", partial(panel.main, 5_000, 20_000, 5) if quick else panel.main),
     )
     for title, measure in others:
         sys.stdout.write(f"\n{title}\n")

@@ -1,8 +1,8 @@
 """What every connector must do, whoever the provider is: subclass the suites of its capabilities.
 
-`ConnectorConformance` is for all, `ClientConformance` for those that call a provider, `SendingConformance`
-and `SubscriptionConformance` for what some clients can do. A connector that leaves out a suite of a
-capability it declares fails. The suites talk to the provider's stand-in over real HTTP. They say nothing
+`ConnectorConformance` is for all, `ClientConformance` for those that call a provider;
+`tests/connectors/suites.py` has those of what some clients can do. A connector that leaves out the suite of
+a capability it declares fails. The suites talk to the provider's stand-in over real HTTP. They say nothing
 about the provider itself: only a live smoke test, run on purpose with an account, may claim that.
 """
 
@@ -14,23 +14,20 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import pytest
 from pydantic import TypeAdapter
 
-from platform_cli.local.scenarios import Answer, Delay, Drop, Refuse, Scenario
+from platform_cli.local.scenarios import Answer, Drop, Refuse, Scenario
 from platform_cli.scaffold.connector import list_left
 from platform_core.connectors import (
     DEFAULT_TOLERANCE,
     Authentic,
     Capability,
-    Connector,
     HealthStatus,
     Rejected,
     Rejection,
@@ -41,7 +38,6 @@ from platform_core.errors import (
     ConfigurationError,
     ConnectorError,
     ContractDrift,
-    NeedsReconciliation,
     PermanentRefusal,
     PlatformError,
     RateLimited,
@@ -49,176 +45,26 @@ from platform_core.errors import (
     TransientFailure,
     UnsupportedCapability,
 )
-from platform_core.messaging.contracts import Party, TemplateMessage, TextMessage
-
-PHONE = "+56911111111"
-TEXT = "Recibimos tu pago de marzo"
-TO = Party(phone=PHONE, user_id="CL.1349120865", name="Persona")
-MESSAGE = TextMessage(to=TO, body=TEXT)
-TEMPLATE = TemplateMessage(to=TO, name="recordatorio", language="es", parameters=("45000",))
-PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
-ANSWER_TIMEOUT_S = 0.4
-
-
-class Request(Protocol):
-    """One request the provider got."""
-
-    @property
-    def method(self) -> str:
-        """As in HTTP."""
-        ...
-
-    @property
-    def body(self) -> bytes:
-        """As in HTTP."""
-        ...
-
-
-class Provider(Protocol):
-    """What the suites need of every provider's stand-in."""
-
-    def client_config(self) -> dict[str, object]:
-        """What `open_client` needs to reach it."""
-        ...
-
-    @property
-    def requests(self) -> Sequence[Request]:
-        """Every request it got."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Deed:
-    """One call of a client on the stand-in: do it, disturb its next answers, count what was taken.
-
-    `do` gives a comparable value, which is `expects` when nothing is wrong.
-    """
-
-    do: Callable[[Any, Any], object]
-    disturb: Callable[..., None]
-    taken: Callable[[Any], int] = lambda _provider: 0
-    expects: object = None
-
-
-@dataclass(frozen=True, slots=True)
-class Golden:
-    """A delivery whose verdict was computed apart from the code."""
-
-    headers: Sequence[tuple[str, str]]
-    body: bytes
-    secrets: Sequence[str]
-    now: datetime
-    verdict: Authentic | Rejected
-
-
-@dataclass(frozen=True, slots=True)
-class Receiving:
-    """How its webhooks are signed, by hand and apart from the code: `sign(body, unix seconds, secret)`.
-
-    `contract` is the union of what `to_events` gives.
-    """
-
-    secret: str
-    other_secret: str
-    body: bytes
-    sign: Callable[[bytes, int, str], Sequence[tuple[str, str]]]
-    golden: Mapping[str, Golden]
-    payloads: Path
-    contract: object
-
-
-@dataclass(frozen=True, slots=True)
-class Calling:
-    """How its client is opened and disturbed. `unsaid` are texts that no error, repr or log may hold.
-
-    `make_sound` gives the account what `check` wants to see, `degrade` takes away what needs a person.
-    """
-
-    provider: Callable[[], AbstractContextManager[Any]]
-    open: Callable[..., Any]  # `open_client` with its seams
-    secret_fields: Sequence[str]
-    bad_config: Mapping[str, Mapping[str, object]]
-    mutation: Deed
-    read: Deed
-    refusals: Mapping[str, tuple[Refuse, type[ConnectorError]]]
-    unknown_code: Refuse
-    rate_limit: Refuse
-    disturb_look: Callable[..., None]
-    make_sound: Callable[[Any], object]
-    degrade: Callable[[Any], object]
-    unsaid: Callable[[Any], Sequence[str]] = lambda _provider: ()
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """One connector under test. `calling` is None for one that only receives."""
-
-    connector: Connector
-    receiving: Receiving
-    calling: Calling | None = None
-
-
-OPEN_OUTCOMES: dict[str, Scenario] = {
-    "no answer in time": Delay(ANSWER_TIMEOUT_S * 3),
-    "connection closed after the deed": Drop(),
-    "connection reset after the deed": Drop(reset=True),
-    "connection closed before the deed": Drop(after_accepting=False),
-    "server error": Refuse(500, "INTERNAL_SERVER_ERROR"),
-    "unavailable": Refuse(503, "SERVICE_UNAVAILABLE", retry_after="1"),
-    "bad gateway page": Answer(502, b"<html>bad gateway</html>", "text/html"),
-    "redirect": Answer(302, b""),
-    "request timeout": Answer(408, b""),
-    "web page as a success": Answer(200, b"<!doctype html><p>hi", "text/html", accept=True),
-    "empty success": Answer(200, b"", accept=True),
-    "success without content": Answer(204, b"", accept=True),
-    "cut JSON": Answer(200, b'{"id":"m1","status":"acc', accept=True),
-    "cut transfer": Answer(200, b'{"id":"m1",', truncate=True, accept=True),
-    "JSON of another shape": Answer(200, b'["m1"]', accept=True),
-    "id twice": Answer(200, b'{"id":"m1","id":"m2","status":"accepted"}', accept=True),
-    "no id": Answer(200, b'{"status":"accepted"}', accept=True),
-    "id of another type": Answer(200, b'{"id":7,"status":"accepted"}', accept=True),
-    "somebody else's message": Answer(200, b'{"id":"m1","status":"accepted","externalId":"other"}'),
-    "endless answer": Answer(200, b" " * 300_000, accept=True),
-}
-DRIFTED_READS: dict[str, Answer] = {
-    "web page": Answer(200, b"<!doctype html><p>hi", "text/html"),
-    "web page that says it is a picture": Answer(200, b"\n <HTML>", "image/png"),
-    "JSON": Answer(200, b'{"error":{}}', "application/json"),
-    "empty": Answer(200, b"", "image/png"),
-    "no content": Answer(204, b"", "image/png"),
-    "redirect": Answer(302, b"", "image/png"),
-}
-FAILING_READS: dict[str, Scenario] = {
-    "server error": Refuse(500, "INTERNAL_SERVER_ERROR"),
-    "reset": Drop(reset=True),
-    "no answer in time": Delay(ANSWER_TIMEOUT_S * 3),
-    "cut transfer": Answer(200, PNG, "image/png", truncate=True),
-}
-CALLBACK = "http://127.0.0.1:9/calls"
-NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
-RETRY_AFTER: dict[str, tuple[str | None, float]] = {
-    "seconds": ("3", 3.0),
-    "zero": ("0", 0.0),
-    "a date": (format_datetime(NOW + timedelta(seconds=90), usegmt=True), 90.0),
-    "a date that passed": (format_datetime(NOW - timedelta(days=1), usegmt=True), 0.0),
-    "beyond reason": ("999999999", 3600.0),
-    "digits without end": ("9" * 4000, 3600.0),
-    "a date beyond reason": ("Wed, 21 Oct 2099 07:28:00 GMT", 3600.0),
-}
-DEFAULTED_RETRY_AFTER = {"missing": None, "negative": "-5", "words": "soon", "decimal": "1.5", "empty": ""}
-
-
-class FixedClock:
-    """A clock that stands still."""
-
-    def now(self) -> datetime:
-        """Noon of the day these tests were written."""
-        return NOW
+from tests.connectors.subjects import (
+    ANSWER_TIMEOUT_S,
+    DEFAULTED_RETRY_AFTER,
+    DRIFTED_READS,
+    FAILING_READS,
+    NOW,
+    OPEN_OUTCOMES,
+    RETRY_AFTER,
+    Calling,
+    FixedClock,
+    Golden,
+    Provider,
+    Subject,
+)
 
 
 class ConnectorConformance:
-    """The suite of all connectors. `subject` is the connector under test."""
+    """The suite of all connectors. `subject` is under test, `covers` are the capabilities it is about."""
 
+    covers: ClassVar[frozenset[Capability]] = frozenset({Capability.RECEIVE_WEBHOOK})
     subject: ClassVar[Subject]
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
@@ -242,9 +88,10 @@ class ConnectorConformance:
     def test_it_declares_something_and_is_held_to_the_suites_of_all_it_declares(self) -> None:
         """A capability without its suite would be a promise nobody checks."""
         declared = self.subject.connector.capabilities
+        covered = {one for suite in type(self).__mro__ for one in vars(suite).get("covers", ())}
 
         assert declared
-        assert [name for name in sorted(declared) if not isinstance(self, SUITES[name])] == []
+        assert sorted(declared - covered) == []
 
     def test_an_undeclared_capability_raises_and_a_declared_one_does_not(self) -> None:
         """Nothing is silently left undone."""
@@ -398,6 +245,8 @@ class ConnectorConformance:
 class ClientConformance(ConnectorConformance):
     """The suite of connectors that call a provider."""
 
+    covers: ClassVar[frozenset[Capability]] = frozenset({Capability.CHECK_HEALTH})
+
     @property
     def calling(self) -> Calling:
         """How the client under test is opened."""
@@ -459,10 +308,10 @@ class ClientConformance(ConnectorConformance):
 
         for scenario in [*OPEN_OUTCOMES.values(), *(row[0] for row in calling.refusals.values())]:
             calling.mutation.disturb(provider, scenario)
-            shown.append(_told(lambda: calling.mutation.do(provider, client)))
+            shown.append(told(lambda: calling.mutation.do(provider, client)))
         for answer in DRIFTED_READS.values():
             calling.read.disturb(provider, answer)
-            shown.append(_told(lambda: calling.read.do(provider, client)))
+            shown.append(told(lambda: calling.read.do(provider, client)))
         shown.append(repr(client.check()))
 
         everything = "\n".join([*shown, caplog.text, *(str(record.__dict__) for record in caplog.records)])
@@ -652,129 +501,12 @@ class ClientConformance(ConnectorConformance):
         assert health.status is HealthStatus.MISCONFIGURED
 
 
-class SendingConformance(ClientConformance):
-    """The suite of connectors that send messages and fetch attachments."""
-
-    @pytest.mark.parametrize("message", [MESSAGE, TEMPLATE], ids=["text", "template"])
-    def test_a_send_is_accepted_once_under_our_id(
-        self, provider: Any, client: Any, message: TextMessage | TemplateMessage
-    ) -> None:
-        """One request; the provider's ids and the request id come back."""
-        provider.add_template(TEMPLATE.name, TEMPLATE.language)
-
-        accepted = client.send(message, external_id="outbox-7")
-
-        (stored,) = provider.messages_with("outbox-7")
-        assert accepted.provider_message_id == stored["id"]
-        assert accepted.request_id
-        assert len(provider.requests) == 1
-
-    def test_a_download_stops_at_the_size_limit(self, provider: Any, client: Any) -> None:
-        """One byte more is refused; exactly the limit is not."""
-        link = provider.add_media(PNG, "image/png")
-
-        assert client.fetch_media(link, max_bytes=len(PNG)).content == PNG
-        with pytest.raises(PermanentRefusal):
-            client.fetch_media(link, max_bytes=len(PNG) - 1)
-
-    def test_no_link_is_in_what_a_refused_download_says(self, provider: Any, client: Any) -> None:
-        """A link opens the attachment for a while."""
-        link = provider.add_media(PNG, "image/png")
-        shown = _told(lambda: client.fetch_media(link + "#", max_bytes=1))
-        shown += _told(lambda: client.fetch_media("https://elsewhere.example/" + PHONE, max_bytes=1))
-
-        assert [text for text in (link, link.partition("?")[2], PHONE[1:]) if text in shown] == []
-
-
-class SubscriptionConformance(ClientConformance):
-    """The suite of connectors that say where webhooks go."""
-
-    def test_a_subscription_that_was_made_is_listed_and_signs_with_our_key(
-        self, provider: Any, client: Any
-    ) -> None:
-        """What is delivered then verifies with the key it was made with."""
-        key = self.subject.receiving.secret
-
-        made = client.create_subscription(CALLBACK, signing_key=key)
-
-        assert (made.url, made.is_active, made.failing_since) == (CALLBACK, True, None)
-        assert list(client.list_subscriptions()) == [made]
-        assert [one.signing_key for one in provider.subscriptions] == [key]
-
-    @pytest.mark.parametrize("key", ["", "   ", "short", "your-webhook-secret-goes-here-0000"])
-    def test_no_subscription_is_made_without_a_usable_key(self, provider: Any, client: Any, key: str) -> None:
-        """What it delivers could be anybody's; nothing is sent to the provider."""
-        with pytest.raises(SecretRejected):
-            client.create_subscription(CALLBACK, signing_key=key)
-
-        assert not provider.requests
-
-    @pytest.mark.parametrize("url", ["", "calls", "ftp://127.0.0.1/x", "http://user:not-a-real@127.0.0.1/x"])
-    def test_no_subscription_is_made_for_what_is_no_callback(
-        self, provider: Any, client: Any, url: str
-    ) -> None:
-        """It is refused before anything is sent."""
-        with pytest.raises(PermanentRefusal):
-            client.create_subscription(url, signing_key=self.subject.receiving.secret)
-
-        assert not provider.requests
-
-    def test_a_second_one_for_the_same_url_needs_reconciliation(self, provider: Any, client: Any) -> None:
-        """Whoever asked twice at once finds one."""
-        key = self.subject.receiving.secret
-        client.create_subscription(CALLBACK, signing_key=key)
-
-        with pytest.raises(NeedsReconciliation):
-            client.create_subscription(CALLBACK, signing_key=key)
-
-        assert len(provider.subscriptions) == 1
-
-    def test_deleting_twice_is_no_failure(self, provider: Any, client: Any) -> None:
-        """The second time it was gone."""
-        made = client.create_subscription(CALLBACK, signing_key=self.subject.receiving.secret)
-
-        assert [client.delete_subscription(made.id), client.delete_subscription(made.id)] == [True, False]
-        assert not provider.subscriptions
-
-    def test_a_deletion_without_a_clear_answer_is_ambiguous(self, provider: Any, client: Any) -> None:
-        """It is one request; deleting again is harmless, and for the caller to decide."""
-        self.calling.mutation.disturb(provider, Drop(after_accepting=False))
-
-        with pytest.raises(AmbiguousOutcome):
-            client.delete_subscription("AAAA")
-
-        assert len(provider.requests) == 1
-
-    def test_a_listing_of_many_pages_is_whole_and_an_endless_one_is_drift(
-        self, provider: Any, client: Any
-    ) -> None:
-        """A next page that was there before would be asked for for ever."""
-        key = self.subject.receiving.secret
-        made = [client.create_subscription(f"{CALLBACK}/{n}", signing_key=key) for n in range(5)]
-        provider.list_in_pages_of(2)
-
-        assert list(client.list_subscriptions()) == made
-        provider.list_in_pages_of(2, endless=True)
-        with pytest.raises(ContractDrift):
-            client.list_subscriptions()
-
-
-SUITES: Mapping[Capability, type[ConnectorConformance]] = {
-    Capability.RECEIVE_WEBHOOK: ConnectorConformance,
-    Capability.CHECK_HEALTH: ClientConformance,
-    Capability.SEND_TEXT: SendingConformance,
-    Capability.SEND_TEMPLATE: SendingConformance,
-    Capability.FETCH_MEDIA: SendingConformance,
-    Capability.MANAGE_SUBSCRIPTIONS: SubscriptionConformance,
-}
-
-
 def _stale(verdict: Authentic | Rejected) -> bool:
     assert isinstance(verdict, Authentic), verdict
     return verdict.stale
 
 
-def _told(deed: Callable[[], object]) -> str:
+def told(deed: Callable[[], object]) -> str:
     """Everything an error tells: its text, facts and traceback."""
     try:
         deed()

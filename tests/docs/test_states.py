@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from platform_core.attendance import lifecycle as attendance
+from platform_core.bookings import lifecycle as bookings
 from platform_core.inbox import lifecycle as inbox
 from platform_core.jobs import lifecycle as jobs
 from platform_core.messaging import lifecycle as messaging
@@ -60,6 +61,7 @@ MACHINES = [
     Machine("Approval", _values(payments.APPROVAL_MOVES), "approval_wait_state"),
     Machine("Session", _values(attendance.MOVES), "session_state"),
     Machine("Follow-up", _values(attendance.FOLLOW_UP_MOVES), "follow_up_state"),
+    Machine("Booking", _values(bookings.MOVES), "booking_state"),
     Machine("Panel link", _values(panel.LINK_MOVES), "link_state"),
     Machine("Panel session", _values(panel.SESSION_MOVES), "panel_session_state"),
     Machine("Alert", _values(alerts.MOVES), "alert_state_known"),

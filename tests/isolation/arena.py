@@ -32,6 +32,7 @@ PRODUCT_SCHEMAS = (
     "messaging",
     "payments",
     "attendance",
+    "bookings",
     "panel",
     "alerts",
 )

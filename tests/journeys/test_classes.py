@@ -9,7 +9,7 @@ import os
 import random
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -92,11 +92,18 @@ class School:
 
 
 @contextmanager
-def school(databases: Databases, repository: Path, **options: object) -> Iterator[School]:
+def school(
+    databases: Databases,
+    repository: Path,
+    *,
+    on_start: Callable[[JobStarted], None] | None = None,
+    door_folder: Path | None = None,
+) -> Iterator[School]:
     """A school of its own for one test."""
+    customers = repository / "customers"
     with (
         databases.tenant("einstein_kids") as made,
-        set_stage(repository / "customers", "einstein_kids", made.dsn, **options) as stage,  # type: ignore[arg-type]  # passed on
+        set_stage(customers, "einstein_kids", made.dsn, on_start=on_start, door_folder=door_folder) as stage,
     ):
         yield School(stage, made)
 

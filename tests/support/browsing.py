@@ -26,12 +26,13 @@ class BrowserMissing(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """A screen people hold or sit before, in CSS pixels."""
+    """A screen people hold or sit before, in CSS pixels; `sharpness` is how many dots one has a side."""
 
     name: str
     width: int
     height: int
     touch: bool = False
+    sharpness: int = 1
 
 
 NARROW = Screen("narrow", 320, 640, touch=True)
@@ -137,6 +138,7 @@ def visit(  # noqa: PLR0913 - each one is a trait of the person who looks, and n
     """
     context = browser.new_context(
         viewport={"width": screen.width, "height": screen.height},
+        device_scale_factor=screen.sharpness,
         has_touch=screen.touch,
         is_mobile=screen.touch,
         color_scheme="dark" if dark else "light",
@@ -181,7 +183,8 @@ def _axe() -> str:
 
 def barriers(page: Page) -> list[str]:
     """What axe finds against WCAG 2.2 AA, one line for each kind and place. Needs scripts in the page."""
-    page.evaluate(_axe())  # by the debugger, which a page's content policy does not bind
+    if not page.evaluate("() => 'axe' in window"):
+        page.evaluate(_axe())  # by the debugger, which a page's content policy does not bind
     found = page.evaluate(
         """async tags => {
             const result = await axe.run({runOnly: {type: 'tag', values: tags}, resultTypes: ['violations']})
@@ -213,7 +216,10 @@ def overflow(page: Page) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Where the keyboard's focus stood: the place in the document, what it says, and whether it is seen."""
+    """Where the keyboard's focus stood: its place among what can be focused, and what it says.
+
+    `marked` is false when nothing shows that it is there, `covered` is true when nothing of it is seen.
+    """
 
     place: int
     name: str
@@ -228,22 +234,27 @@ _FOCUSABLE = (
 
 def tab_stops(page: Page, most: int = 200) -> list[Stop]:
     """Every stop of the Tab key from the top of the page, once around."""
-    page.evaluate("() => { document.activeElement && document.activeElement.blur(); window.scrollTo(0, 0) }")
+    # Begin at the top, wherever the page itself put the focus.
+    page.evaluate("() => { const top = document.body; top.tabIndex = -1; top.focus(); top.tabIndex = null }")
+    page.evaluate("() => { document.body.removeAttribute('tabindex'); window.scrollTo(0, 0) }")
     found: list[Stop] = []
     for _ in range(most):
         page.keyboard.press("Tab")
         stop = page.evaluate(
-            """focusable => {
+            """async focusable => {
+                for (let i = 0; i < 2; i++) await new Promise(requestAnimationFrame)  // it may have to scroll
                 const node = document.activeElement
                 if (!node || node === document.body || node === document.documentElement) return null
                 const style = getComputedStyle(node)
                 const line = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2
                 const box = node.getClientRects()[0] || node.getBoundingClientRect()
-                const top = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2)
-                const own = top && (node.contains(top) || top.closest('label')?.control === node)
+                const shown = [0.1, 0.5, 0.9].some(part => {
+                    const top = document.elementFromPoint(box.x + box.width * part, box.y + box.height / 2)
+                    return top && (node.contains(top) || top.closest('label')?.control === node)
+                })
                 return [[...document.querySelectorAll(focusable)].indexOf(node),
                     (node.textContent || node.name || '').trim().slice(0, 40),
-                    line || style.boxShadow !== 'none', !own]
+                    line || style.boxShadow !== 'none', !shown]
             }""",
             _FOCUSABLE,
         )

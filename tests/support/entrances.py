@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
 from http import HTTPStatus
 from urllib.parse import urlencode
 
@@ -135,3 +136,32 @@ def browser_of(house: House, member: str = "bruno", *, role: Role | None = None)
     browser = Browser(house)
     assert browser.enter(open_link(house, member, role=role)).status == HTTPStatus.SEE_OTHER
     return browser
+
+
+@dataclass(slots=True)
+class Form:
+    """One form of a page: where it is posted and what its fields hold before anybody types."""
+
+    action: str
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+class _Forms(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[Form] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Forms, and the fields inside them."""
+        said = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self.found.append(Form(said.get("action", "")))
+        elif self.found and said.get("name") and said.get("type") not in ("radio", "checkbox"):
+            self.found[-1].fields[said["name"]] = said.get("value", "")
+
+
+def forms_of(page: Answer) -> list[Form]:
+    """The forms of a page, in order."""
+    parser = _Forms()
+    parser.feed(page.text)
+    return parser.found

@@ -16,10 +16,10 @@ from uuid import UUID, uuid4
 from platform_core.jobs.contracts import FlowServer
 from platform_core.payments.approvals import Asking
 from platform_core.windmill.flows import WindmillFlows, asking_of
-from tests.support.flows import Flows
+from tests.support.flow_server import Flows
 from tests.support.windmill import post_json, send
 
-RECORDED = Path(__file__).parents[1] / "conformance/windmill/recorded_flows.json"
+RECORDED = Path(__file__).parents[1] / "conformance/windmill/recorded_flow_client.json"
 FLOW = "f/conformance/waits"
 PATIENCE_S = 60
 _FOLDER = "conformance"

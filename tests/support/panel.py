@@ -285,11 +285,29 @@ def sheet_of(
     *,
     drawn: Preview | Undrawable | None = None,
 ) -> claim_sheet.ClaimSheet:
-    """Everything about a claim in a state."""
-    decided = state in (ClaimState.APPROVED, ClaimState.RECONCILED, ClaimState.REVERSED)
-    first = state is ClaimState.AWAITING_SECOND
-    opened = NOW - timedelta(hours=3)
-    summary = ClaimSummary(
+    """Everything about a claim in a state; `drawn` is its picture, an ordinary one unless said."""
+    summary, receipts = _summary_of(state, sample), _receipts_of(sample)
+    history, decisions = _past_of(summary, sample)
+    flags = (Flag("same_bytes", 98, OPENED), Flag("close_in_time", 97, OPENED)) if sample is WORST else ()
+    allocations = (Allocation(7, 45_000, "CLP", "d1", summary.state_at),) if summary.approver_id else ()
+    return claim_sheet.ClaimSheet(
+        detail=ClaimDetail(summary, history, receipts, flags, decisions, allocations, ()),
+        debts=[_debt_of(sample, number) for number in range(2 if sample.many else 0)],
+        shown=receipts[0],
+        picture=picture() if drawn is None else drawn if isinstance(drawn, Preview) else None,
+        undrawable=drawn if isinstance(drawn, Undrawable) else None,
+        words=[sample.words],
+        second_above=Money(300_000, "CLP"),
+    )
+
+
+OPENED = NOW - timedelta(hours=3)
+_DECIDED = frozenset({ClaimState.APPROVED, ClaimState.RECONCILED, ClaimState.REVERSED})
+
+
+def _summary_of(state: ClaimState, sample: Sample) -> ClaimSummary:
+    decided, first = state in _DECIDED, state is ClaimState.AWAITING_SECOND
+    return ClaimSummary(
         id=123,
         state=state,
         version=3 if decided or first else 2,
@@ -304,77 +322,70 @@ def sheet_of(
         approver_id="carla" if decided else None,
         supersedes=98,
         duplicate_of=119 if state is ClaimState.DUPLICATE else None,
-        opened_at=opened,
+        opened_at=OPENED,
         state_at=NOW - timedelta(hours=1),
         flags=1 if sample is WORST else 0,
     )
-    history = [
-        ClaimEvent(1, None, "received", "contact", "7", "", None, "", opened),
-        ClaimEvent(2, "received", "pending_review", "system", "payments", "", None, "", opened),
-    ]
-    decisions: list[Decision] = []
-    if state not in (ClaimState.RECEIVED, ClaimState.PENDING_REVIEW):
-        by = "bruno" if first else "carla"
-        history.append(
-            ClaimEvent(3, "pending_review", state, "user", by, "ops", "d1", summary.reason, summary.state_at)
-        )
-        decisions.append(
-            Decision(
-                "d1",
-                2,
-                "approve",
-                state,
-                by,
-                "ops",
-                45_000,
-                "CLP",
-                "bank_app",
-                "transfer",
-                sample.name(4)[:60],
-                None,
-                "",
-                "",
-                summary.state_at,
-            )  # fmt: skip
-        )
-    receipts = tuple(
+
+
+def _past_of(summary: ClaimSummary, sample: Sample) -> tuple[tuple[ClaimEvent, ...], tuple[Decision, ...]]:
+    opened = (
+        ClaimEvent(1, None, "received", "contact", "7", "", None, "", OPENED),
+        ClaimEvent(2, "received", "pending_review", "system", "payments", "", None, "", OPENED),
+    )
+    if summary.state in (ClaimState.RECEIVED, ClaimState.PENDING_REVIEW):
+        return opened, ()
+    by, at = summary.first_approver_id or "carla", summary.state_at
+    moved = ClaimEvent(3, "pending_review", summary.state, "user", by, "ops", "d1", summary.reason, at)
+    decision = Decision(
+        id="d1",
+        claim_version=2,
+        action="approve",
+        outcome=summary.state,
+        actor_id=by,
+        actor_role="ops",
+        verified_minor=45_000,
+        currency="CLP",
+        method="bank_app",
+        rail="transfer",
+        bank_reference=sample.name(4)[:60],
+        value_date=None,
+        note="",
+        reason="",
+        decided_at=at,
+    )
+    return (*opened, moved), (decision,)
+
+
+def _receipts_of(sample: Sample) -> tuple[Receipt, ...]:
+    return tuple(
         Receipt(
-            31 + number,
-            "captured",
-            "ab" * 32,
-            "image/jpeg",
-            184_000,
-            "comprobante.jpg" if sample is TYPICAL else sample.name(number + 1)[:60],
-            "",
-            opened,
-            opened,
+            message_id=31 + number,
+            state="captured",
+            sha256="ab" * 32,
+            mime_type="image/jpeg",
+            size_bytes=184_000,
+            filename="comprobante.jpg" if sample is TYPICAL else sample.name(number + 1)[:60],
+            failure="",
+            seen_at=OPENED,
+            captured_at=OPENED,
         )
         for number in range(2 if sample is WORST else 1)
     )
-    flags = (Flag("same_bytes", 98, opened), Flag("close_in_time", 97, opened)) if sample is WORST else ()
-    allocations = (Allocation(7, 45_000, "CLP", "d1", summary.state_at),) if decided else ()
-    return claim_sheet.ClaimSheet(
-        detail=ClaimDetail(summary, tuple(history), receipts, flags, tuple(decisions), allocations, ()),
-        debts=[
-            ObligationSummary(
-                7 + number,
-                f"2026-03/{number}",
-                7,
-                sample.name(number + 2)[:120],
-                "Mensualidad marzo",
-                NOW.date() + timedelta(days=5),
-                45_000,
-                0,
-                "CLP",
-                ObligationState.OPEN,
-            )  # fmt: skip
-            for number in range(2 if sample.many else 0)
-        ],
-        shown=receipts[0],
-        picture=picture() if drawn is None else drawn if isinstance(drawn, Preview) else None,
-        undrawable=drawn if isinstance(drawn, Undrawable) else None,
-        words=[sample.words],
-        second_above=Money(300_000, "CLP"),
+
+
+def _debt_of(sample: Sample, number: int) -> ObligationSummary:
+    return ObligationSummary(
+        id=7 + number,
+        reference=f"2026-03/{number}",
+        contact_id=7,
+        pupil=sample.name(number + 2)[:120],
+        concept="Mensualidad marzo",
+        due_on=NOW.date() + timedelta(days=5),
+        amount_minor=45_000,
+        paid_minor=0,
+        currency="CLP",
+        state=ObligationState.OPEN,
     )
 
 
@@ -461,8 +472,14 @@ def question_of(sample: Sample, who: Viewer) -> Page:
     data = sheet_of(sample=sample)
     summary = data.detail.summary
     subject = claim_forms.Subject(summary.id, summary.version, summary.state, summary.currency)
-    fields = {"decision_id": "panel:1", "version": "2", "action": "approve", "method": "bank_app",
-              "amount": "$45.000" if who.language == "es" else "45,000", "bank_reference": sample.name(4)[:60]}  # fmt: skip
+    fields = {
+        "decision_id": "panel:1",
+        "version": "2",
+        "action": "approve",
+        "method": "bank_app",
+        "amount": "$45.000" if who.language == "es" else "45,000",
+        "bank_reference": sample.name(4)[:60],
+    }
     seen = frame(who, path="claims/C123")
     request = claim_forms.read_request(fields, Act.APPROVE, subject, seen.voice)
     assert not isinstance(request, Problem), request

@@ -29,7 +29,7 @@ from platform_core.payments.lifecycle import Action, ClaimState
 from platform_core.tenancy.policy import Policy, store_policy
 from platform_core.values import Actor, Money, Outcome
 from tests.support.databases import TenantDatabase
-from tests.support.flows import Flows
+from tests.support.flow_server import Flows
 from tests.support.messaging import PARENT, Desk, ScriptedClient
 
 JPEG = b"\xff\xd8\xff\xe0 a receipt"

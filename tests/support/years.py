@@ -22,8 +22,8 @@ _CLAIMS = """
         verified_minor, approver_id, approved_at, reason, closed_at
     )
     SELECT
-        'message:wamid.' || n, 'whatsapp', n %% %(contacts)s + 1, 'contact', (n %% %(contacts)s + 1)::text, 'CLP',
-        made.state, 3, made.at, made.at + interval '2 hours',
+        'message:wamid.' || n, 'whatsapp', n %% %(contacts)s + 1, 'contact', (n %% %(contacts)s + 1)::text,
+        'CLP', made.state, 3, made.at, made.at + interval '2 hours',
         CASE WHEN made.state = 'approved' THEN 45000 END,
         CASE WHEN made.state = 'approved' THEN 'ana' END,
         CASE WHEN made.state = 'approved' THEN made.at + interval '2 hours' END,
@@ -43,19 +43,20 @@ _CLAIMS = """
 """
 _HISTORY = """
     INSERT INTO payments.claim_event (claim_id, version, from_state, to_state, actor_type, actor_id, at)
-    SELECT claim.id, 1, NULL, 'received', 'contact', claim.creator_id, claim.opened_at FROM payments.claim AS claim
+    SELECT claim.id, 1, NULL, 'received', 'contact', claim.creator_id, claim.opened_at
+    FROM payments.claim AS claim
     UNION ALL
     SELECT claim.id, 2, 'received', 'pending_review', 'system', 'payments', claim.opened_at
     FROM payments.claim AS claim
 """
 _MESSAGES = """
     INSERT INTO messaging.outbox (
-        dedupe_key, purpose, contact_id, external_key, state, form, queued_at, sending_at, accepted_at, delivered_at,
-        failed_at
+        dedupe_key, purpose, contact_id, external_key, state, form, queued_at, sending_at, accepted_at,
+        delivered_at, failed_at
     )
     SELECT
-        'made:' || n, (ARRAY['claim.received', 'claim.approved', 'reminder'])[n %% 3 + 1], n %% %(contacts)s + 1,
-        'made:' || n, made.state, 'text', made.at, made.at,
+        'made:' || n, (ARRAY['claim.received', 'claim.approved', 'reminder'])[n %% 3 + 1],
+        n %% %(contacts)s + 1, 'made:' || n, made.state, 'text', made.at, made.at,
         CASE WHEN made.state = 'delivered' THEN made.at END,
         CASE WHEN made.state = 'delivered' THEN made.at END,
         CASE WHEN made.state = 'failed' THEN made.at END
@@ -69,8 +70,8 @@ _MESSAGES = """
 _RUNS = """
     INSERT INTO jobs.done (job_id, kind, payload, outcome, attempt, created_at, finished_at)
     SELECT
-        n, (ARRAY['inbox.received', 'message.received', 'outbox.queued', 'reminder.due'])[n %% 4 + 1], '{}', 'done', 1,
-        made.at - (20 + n %% 5000) * interval '1 millisecond', made.at
+        n, (ARRAY['inbox.received', 'message.received', 'outbox.queued', 'reminder.due'])[n %% 4 + 1], '{}',
+        'done', 1, made.at - (20 + n %% 5000) * interval '1 millisecond', made.at
     FROM generate_series(1, %(runs)s) AS n
     CROSS JOIN LATERAL (
         SELECT %(now)s - interval '365 days' + n * (interval '365 days' / %(runs)s) AS at
@@ -90,13 +91,17 @@ _CLASSES = """
 """
 _RESULTS = """
     INSERT INTO attendance.result (
-        session_id, version, cause, verdict, attended, counted, input_sha256, actor_type, actor_id, computed_at
+        session_id, version, cause, verdict, attended, counted, input_sha256, actor_type, actor_id,
+        computed_at
     )
-    SELECT session.id, 1, 'computed', 'complete', 9, 10, sha256('made'), 'system', 'attendance', session.ends_at
+    SELECT session.id, 1, 'computed', 'complete', 9, 10, sha256('made'), 'system', 'attendance',
+        session.ends_at
     FROM attendance.session AS session
 """
 _ALERTS = """
-    INSERT INTO alerts.alert (kind, severity, subject, dedupe, first_at, last_at, state, resolved_at, resolved_by)
+    INSERT INTO alerts.alert (
+        kind, severity, subject, dedupe, first_at, last_at, state, resolved_at, resolved_by
+    )
     SELECT
         'claim.overdue', 'P3', 'C' || n, 'made:' || n, %(now)s - interval '1 day', %(now)s,
         CASE WHEN n <= 5 THEN 'open' ELSE 'resolved' END,
@@ -107,7 +112,7 @@ _ALERTS = """
 
 
 def fill(admin: Tx, *, now: datetime, claims: int, runs: int, waiting: int = 200) -> None:
-    """A year that ends now: so many claims, twice as many messages, so many runs, and a class every two hours."""
+    """A year that ends now: so many claims, twice as many messages, so many runs, a class every two hours."""
     facts = {
         "now": now,
         "claims": claims,

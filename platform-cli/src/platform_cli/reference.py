@@ -26,6 +26,8 @@ from platform_core.attendance import results, rosters
 from platform_core.attendance.contracts import Stored
 from platform_core.attendance.loading import Loaded
 from platform_core.audit import Entry
+from platform_core.bookings.bookings import BookingView
+from platform_core.bookings.contracts import Enrolled, Settled
 from platform_core.errors import PlatformError
 from platform_core.inbox.events import Conflict, EventSummary, Refusal
 from platform_core.ingest.checking import Checked
@@ -68,6 +70,11 @@ DOCUMENTS: Mapping[str, tuple[str, Fields]] = {
     "attendance show": ("one object", fields_of(results.SessionDetail)),
     "audit list": ("a list of objects", fields_of(Entry)),
     "audit verify": ("one object", ["entries", "head", "ok", "broken"]),
+    "booking complete": ("one object", fields_of(Settled)),
+    "booking decline": ("one object", fields_of(Settled)),
+    "booking enrol": ("one object", fields_of(Enrolled)),
+    "booking list": ("a list of objects", fields_of(BookingView)),
+    "booking show": ("one object", fields_of(BookingView)),
     "claim approve": _DECISION,
     "claim ask": _DECISION,
     "claim duplicate": _DECISION,
@@ -81,6 +88,8 @@ DOCUMENTS: Mapping[str, tuple[str, Fields]] = {
     "dev run": ("a list of one object", fields_of(Outcome)),
     "dev tick": ("a list of objects", fields_of(Outcome)),
     "dev webhook send": ("one object", [*fields_of(Sent), "claim"]),
+    "connector check": ("one object", ["connector", "left"]),
+    "connector list": ("a list of objects", ["name", "version", "capabilities", "left"]),
     "db status": ("a list of objects", ["customer", "pending"]),
     "inbox conflicts": ("a list of objects", fields_of(Conflict)),
     "inbox list": ("a list of objects", fields_of(EventSummary)),

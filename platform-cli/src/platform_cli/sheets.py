@@ -65,10 +65,10 @@ def load_sheet(
 def _say_loaded(found: Loaded, *, dry_run: bool) -> None:
     for note in found.notes:
         render.raw(note)
-    entered = "would be entered" if dry_run else "entered"
+    counts = {"students": found.students, "enrolments": found.enrolments, "classes": found.sessions}
+    new = ", ".join(f"{number} {name}" for name, number in counts.items() if number) or "nothing"
     render.good(
-        f"{found.rows} rows are fine: {found.students} students, {found.enrolments} enrolments and "
-        f"{found.sessions} classes {entered}; the others were there."
+        f"{found.rows} rows are fine; new: {new}{' (a trial: nothing was entered)' if dry_run else ''}."
     )
 
 

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from tests.cli.commands.rows import ROWS, Row, words
+from tests.cli.commands.row import Row, words
+from tests.cli.commands.rows import ROWS
 from tests.support.offices import Office
 from tests.support.wmctl import Said, commands
 

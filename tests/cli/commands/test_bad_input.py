@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from tests.cli.commands.rows import ROWS, words
+from tests.cli.commands.row import words
+from tests.cli.commands.rows import ROWS
 from tests.support.offices import SLUG, Office
 from tests.support.wmctl import Said, Terminal, commands, content_of, rows_of
 

@@ -32,15 +32,8 @@ from tests.connectors.calendly.deliveries import (
     signed,
     with_header,
 )
-from tests.connectors.conformance import (
-    CALLBACK,
-    Calling,
-    Deed,
-    Golden,
-    Receiving,
-    Subject,
-    SubscriptionConformance,
-)
+from tests.connectors.subjects import CALLBACK, Calling, Deed, Golden, Receiving, Subject
+from tests.connectors.suites import SubscriptionConformance
 
 REFUSALS: dict[str, tuple[int, str, type[ConnectorError]]] = {
     "Invalid Argument": (400, "Invalid Argument", PermanentRefusal),

@@ -22,18 +22,8 @@ from platform_core.errors import (
     RecipientRefused,
 )
 from platform_core.messaging.contracts import InboundEvent
-from tests.connectors.conformance import (
-    MESSAGE,
-    PHONE,
-    PNG,
-    TEXT,
-    Calling,
-    Deed,
-    Golden,
-    Receiving,
-    SendingConformance,
-    Subject,
-)
+from tests.connectors.subjects import MESSAGE, PHONE, PNG, TEXT, Calling, Deed, Golden, Receiving, Subject
+from tests.connectors.suites import SendingConformance
 from tests.connectors.ycloud.deliveries import (
     BODY,
     NOW,

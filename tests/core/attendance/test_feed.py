@@ -203,6 +203,12 @@ def test_a_stale_batch_is_held_until_a_person_releases_it(readers: Readers) -> N
         ({"reader": "the door"}, "reader"),
         ({"sent_at": "2026-03-02T15:00:00"}, "sent_at"),
         ({"sent_at": 1767323045}, "sent_at"),
+        ({"sent_at": "0001-01-01T00:00:00+05:00"}, "sent_at"),
+        ({"sent_at": "9999-12-31T23:59:59-05:00"}, "sent_at"),
+        (
+            {"heartbeats": [{"at": "1970-01-01T00:00:00Z", "synced_until": "1970-01-01T00:00:00Z"}]},
+            "heartbeats.0.at",
+        ),
         ({"more": 1}, "more"),
         ({"checkins": [{"id": "1", "student": "s1"}]}, "checkins.0.at"),
         ({"checkins": [{"id": "1", "student": "", "at": "2026-03-02T15:00:00Z"}]}, "checkins.0.student"),

@@ -165,6 +165,8 @@ def test_what_excel_makes_of_a_sheet_is_read_the_same(school: School, content: b
         ("1;Sofía;+56900000011;Robótica;;", ("from", "is empty: from which day on")),
         ("1;Sofía;+56900000011;Robótica;ayer;", ("from", "is no day")),
         ("1;Sofía;+56900000011;Robótica;31-02-2026;", ("from", "is a day that no calendar has")),
+        ("1;Sofía;+56900000011;Robótica;0001-01-01;", ("from", "is not a day of this century")),
+        ("1;Sofía;+56900000011;Robótica;01-03-2026;9999-12-31", ("until", "is not a day of this century")),
         ("1;Sofía;+56900000011;Robótica;2026-03-02;2026-03-01", ("until", "would leave Robótica before")),
         ("118;Otra;+56900000011;;;", ("reference", "names another student")),
         ("118;Sofía;+56900000099;;;", ("reference", "names another student")),

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 import pytest
 
 from platform_core.attendance import sessions
+from platform_core.attendance.contracts import NewStudent
 from platform_core.bookings import bookings
 from platform_core.bookings.contracts import parse_booking_id
 from platform_core.errors import (
@@ -19,6 +20,7 @@ from platform_core.errors import (
     PlatformError,
     StateConflict,
 )
+from tests.support.attendance import LOADER
 from tests.support.bookings import (
     DIEGO,
     PHONE,
@@ -274,8 +276,8 @@ def test_a_reference_that_names_another_child_is_a_conflict(academy: Academy) ->
     booking_id = academy.booked()
     contact_id = academy.contact()
     with academy.tx() as tx:
-        new = sessions.NewStudent(reference=f"booking-{booking_id}", name="Otra", contact_id=contact_id)
-        sessions.add_student(tx, new, actor=sessions.Actor("system", "loader"), now=academy.clock.now())
+        new = NewStudent(reference=f"booking-{booking_id}", name="Otra", contact_id=contact_id)
+        sessions.add_student(tx, new, actor=LOADER, now=academy.clock.now())
 
     with pytest.raises(IdempotencyConflict) as conflict:
         academy.enrol(booking_id)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -243,10 +244,10 @@ def test_what_a_person_decided_no_calendar_undoes(academy: Academy) -> None:
     ],
 )
 def test_what_is_missing_is_asked_of_a_person_once_and_never_guessed(
-    academy: Academy, changed: dict[str, object], lacks: list[str]
+    academy: Academy, changed: dict[str, Any], lacks: list[str]
 ) -> None:
     """The booking is kept; nobody is written to; the alert holds no word of the parent's."""
-    booking = Calendar(number=1, **changed)  # type: ignore[arg-type]  # rows of a table
+    booking = Calendar(number=1, **changed)
     academy.hears(booking.made(), booking.made())
 
     (view,) = academy.bookings()

@@ -126,7 +126,7 @@ def test_nothing_that_people_are_called_or_write_changes_what_a_page_is(name: st
 
 
 def shape_without_words(found: Document) -> list[tuple[str, tuple[str, ...]]]:
-    """Every element with the names of its attributes, but for those that are there only when something is said."""
+    """Every element with the names of its attributes, but for those around what people said."""
     return [
         (one.tag, tuple(sorted(one.attributes)))
         for one in found.elements

@@ -208,6 +208,8 @@ def test_a_resource_that_cannot_sign_is_refused_by_name(
             True,
         ),
         ("https://acme.example.org", "", "https://acme.example.org", True),
+        ("https://Acme.Example.org:443/Panel", "/Panel", "https://acme.example.org", True),
+        ("https://acme.example.org:8443/p", "/p", "https://acme.example.org:8443", True),
         ("http://127.0.0.1:8000/api/r/acme/panel", "/api/r/acme/panel", "http://127.0.0.1:8000", False),
     ],
 )

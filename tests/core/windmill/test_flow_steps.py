@@ -16,7 +16,7 @@ from platform_core.values import SystemClock
 from platform_core.windmill import flow_steps, steps
 from platform_core.windmill.flows import WindmillFlows
 from tests.support.doors import CUSTOMER, House
-from tests.support.flows import Flows
+from tests.support.flow_server import Flows
 from tests.support.wmctl import rows_of
 
 APPROVAL = {"staff": "ana", "action": "approve", "amount": "45000", "method": "bank_app"}
@@ -165,8 +165,10 @@ def test_bad_input_of_a_step_is_refused_before_anything_is_done(
 def test_a_flow_that_failed_is_one_alert_that_names_it_and_its_run(house: House) -> None:
     """Its steps' errors may quote what somebody wrote: none of it is taken."""
     flow, run = f"f/{CUSTOMER}/overdue_reminders", str(uuid4())
-    with house.as_job(f"f/{CUSTOMER}/flow_failed", WM_FLOW_PATH=flow, WM_ROOT_FLOW_JOB_ID=run):
-        results = [flow_steps.report_failed_flow(CUSTOMER) for _ in range(2)]
+    results = []
+    for path in (flow, f"{flow}/branchone-1"):
+        with house.as_job(f"f/{CUSTOMER}/flow_failed", WM_FLOW_PATH=path, WM_ROOT_FLOW_JOB_ID=run):
+            results.append(flow_steps.report_failed_flow(CUSTOMER))
 
     assert results == [{"flow": flow}] * 2
     assert rows_of(

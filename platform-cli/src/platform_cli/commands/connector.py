@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -27,20 +28,28 @@ def list_(as_json: AsJson = False) -> None:
     Example: wmctl connector list
     """
     root = find_root(Path.cwd())
-    found = [
-        {
-            "name": one.name,
-            "version": one.version,
-            "capabilities": sorted(one.capabilities),
-            "left": len(list_left(root, one.name)),
-        }
-        for one in map(load_connector, list_connectors())
-    ]
+    found = [_Listed.of(root, name) for name in list_connectors()]
     if as_json:
         render.document(found)
         return
-    rows = [(one["name"], one["version"], ", ".join(one["capabilities"]), one["left"] or "") for one in found]  # type: ignore[arg-type]  # a list of texts
+    rows = [(one.name, one.version, ", ".join(one.capabilities), one.left or "") for one in found]
     render.table("Connectors", ("connector", "version", "can", "left to write"), rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """One line of the list; `left` counts what is not written yet."""
+
+    name: str
+    version: str
+    capabilities: list[str]
+    left: int
+
+    @classmethod
+    def of(cls, root: Path, name: str) -> _Listed:
+        """An installed connector."""
+        one = load_connector(name)
+        return cls(one.name, one.version, sorted(one.capabilities), len(list_left(root, name)))
 
 
 @app.command("check")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FORGED = f"rdr_{'0' * 32}"
 """A forger's guess at the readers' secret."""
 
-_OPEN_FOR_S = 8
+_OPEN_FOR_S = 5
 """How long the classes are still settling when the scene begins."""
 
 _LENGTH, _EVERY = timedelta(hours=1), timedelta(minutes=5)

@@ -1,4 +1,4 @@
-"""A customer running whole on this machine: database, scripts behind routes, and YCloud on the other side.
+"""A customer running whole on this machine: database, scripts behind routes, YCloud and Calendly beyond them.
 
 What a stage runs are the files of `customers/<name>`, started as Windmill starts them, each in a process of
 its own. The demo, the journeys and the chaos tests all play on it.
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict
 
+from platform_cli.local.calendly_standin import CalendlyStandIn
 from platform_cli.local.reader import Reader
 from platform_cli.local.windmill.processes import Mode
 from platform_cli.local.windmill.results import JobResult
@@ -45,6 +46,7 @@ class Stage:
     policy: Policy
     runtime: Runtime
     ycloud: YCloudStandIn
+    calendly: CalendlyStandIn
     reader_url: str
     reader_secret: str = field(repr=False)
     started: list[JobStarted]
@@ -83,7 +85,7 @@ def set_stage(  # noqa: PLR0913 - each one is a choice of the caller, and most a
     follow: bool = False,
     state_dsn: str = "",
 ) -> Iterator[Stage]:
-    """Bring a provisioned customer to work: policy in force, routes served, YCloud pointed at them.
+    """Bring a provisioned customer to work: policy in force, routes served, YCloud and Calendly at them.
 
     With `door_folder` the always-on door finds the customer and its secrets there, then and afterwards. With
     `follow` a changed file of the customer's is used at the next request, and a broken one is refused alone.
@@ -101,10 +103,15 @@ def set_stage(  # noqa: PLR0913 - each one is a choice of the caller, and most a
             on_start(job)
 
     hooks = {name: f"whsec_{secrets.token_hex(16)}" for name in ("inbound", "status")}
-    reader_secret = f"rdr_{secrets.token_hex(16)}"
+    reader_secret, calendly_key = f"rdr_{secrets.token_hex(16)}", secrets.token_hex(24)
     if door_folder is not None:
-        _tell_door(door_folder, customer, dsn, {"ycloud": hooks, "reader": {"feed": reader_secret}})
-    with YCloudStandIn(sender_phone=policy.messaging.sender_phone) as ycloud:
+        _tell_door(
+            door_folder,
+            customer,
+            dsn,
+            {"ycloud": hooks, "reader": {"feed": reader_secret}, "calendly": {"bookings": calendly_key}},
+        )
+    with YCloudStandIn(sender_phone=policy.messaging.sender_phone) as ycloud, CalendlyStandIn() as calendly:
         for template in policy.templates.values():
             ycloud.add_template(template.name, template.language)
         resources: dict[str, object] = {
@@ -112,6 +119,7 @@ def set_stage(  # noqa: PLR0913 - each one is a choice of the caller, and most a
             f"f/{customer}/ycloud": {**ycloud.client_config(), "answer_timeout_s": ANSWER_TIMEOUT_S},
             f"f/{customer}/ycloud_webhooks": {name: [secret] for name, secret in hooks.items()},
             f"f/{customer}/reader_webhooks": {"feed": [reader_secret]},
+            f"f/{customer}/calendly_webhooks": {"bookings": [calendly_key]},
         }
         with (
             Runtime(
@@ -129,8 +137,11 @@ def set_stage(  # noqa: PLR0913 - each one is a choice of the caller, and most a
                 ycloud.add_endpoint(
                     f"{url}/api/r/{customer}/ycloud/{name}", events=events, secret=hooks[name]
                 )
+            bookings_url = f"{url}/api/r/{customer}/calendly/bookings"
+            calendly.subscribe(bookings_url, calendly_key)
+            runtime.give(f"f/{customer}/calendly", {**calendly.client_config(), "callback_url": bookings_url})
             reader_url = f"{url}/api/r/{customer}/reader/feed"
-            yield Stage(customer, dsn, policy, runtime, ycloud, reader_url, reader_secret, started)
+            yield Stage(customer, dsn, policy, runtime, ycloud, calendly, reader_url, reader_secret, started)
 
 
 def _tell_door(folder: Path, customer: str, dsn: str, hooks: Mapping[str, Mapping[str, str]]) -> None:

@@ -5,13 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from platform_cli.scaffold.connector import PACKAGES, TESTS, Left, list_left
 from platform_core.connectors import Capability, Connector, Rejected, load_connector
-from platform_core.errors import ConfigurationError, ContractDrift, PlatformError, SecretRejected, UnsupportedCapability
+from platform_core.errors import (
+    ConfigurationError,
+    ContractDrift,
+    PlatformError,
+    SecretRejected,
+    UnsupportedCapability,
+)
 
 _SOME_TIME = datetime(2026, 1, 1, tzinfo=UTC)
+_NO_SECRETS: tuple[list[str], ...] = ([], [""], ["your-secret-goes-here-000000000000"])
 _EMPTY_HEADING = re.compile(r"^## (.+)\n\s*(?=## |\Z)", re.MULTILINE)
 
 
@@ -34,10 +42,8 @@ def _wrong(connector: Connector) -> Iterator[tuple[str, str]]:
         yield "capabilities", "declare at least one: undeclared ones raise"
     if not isinstance(connector.verify([], b"", secrets=[], now=_SOME_TIME), Rejected):
         yield "verify", "a delivery without a signature must be refused"
-    for secrets in ([], [""], ["your-secret-goes-here-000000000000"]):
-        if not _raises(lambda: connector.check_secrets(secrets), SecretRejected):  # noqa: B023 - called at once
-            yield "check_secrets", "an empty list, an empty text and a placeholder must be refused"
-            break
+    if not all(_raises(partial(connector.check_secrets, bad), SecretRejected) for bad in _NO_SECRETS):
+        yield "check_secrets", "an empty list, an empty text and a placeholder must be refused"
     if Capability.RECEIVE_WEBHOOK in connector.capabilities and not _raises(
         lambda: connector.to_events(b"{"), (ContractDrift, UnsupportedCapability)
     ):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, time
+from datetime import UTC, date, datetime, time
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -20,6 +20,11 @@ from platform_core.values import parse_number
 
 Reference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,119}$")]
 """The customer's own name of a student, a session, a reader or a reading."""
+
+Instant = Annotated[
+    AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))
+]
+"""A time that a class can have. A clock that was never set says others, not all of which have a calendar day."""
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=120)]
 
@@ -56,8 +61,8 @@ class NewEnrolment(_Contract):
 
     student: Reference
     course: Name
-    valid_from: AwareDatetime
-    valid_to: AwareDatetime | None = None
+    valid_from: Instant
+    valid_to: Instant | None = None
 
 
 class NewSession(_Contract):
@@ -98,16 +103,16 @@ class Reading(_Contract):
     student: Reference
     session: Reference | Literal[""] = ""
     kind: Literal["in", "out"] = "in"
-    at: AwareDatetime
-    device_at: AwareDatetime | None = None
+    at: Instant
+    device_at: Instant | None = None
 
 
 class Beat(_Contract):
     """A reader says that it lives, and up to when everything it saw is delivered."""
 
     source: Reference
-    at: AwareDatetime
-    synced_until: AwareDatetime
+    at: Instant
+    synced_until: Instant
 
 
 class _Wire(BaseModel):
@@ -121,7 +126,7 @@ class BatchCheckIn(_Wire):
 
     id: Reference
     student: Reference
-    at: AwareDatetime
+    at: Instant
     kind: Literal["in", "out"] = "in"
     session: Reference | Literal[""] = ""
 
@@ -129,8 +134,8 @@ class BatchCheckIn(_Wire):
 class BatchHeartbeat(_Wire):
     """The reader lived at `at`, and with this batch everything it saw up to `synced_until` is delivered."""
 
-    at: AwareDatetime
-    synced_until: AwareDatetime
+    at: Instant
+    synced_until: Instant
 
 
 class Batch(_Wire):
@@ -142,7 +147,7 @@ class Batch(_Wire):
     id: Reference
     type: Literal["reader.batch"]
     reader: Reference
-    sent_at: AwareDatetime
+    sent_at: Instant
     checkins: tuple[BatchCheckIn, ...] = Field(default=(), max_length=1000)
     heartbeats: tuple[BatchHeartbeat, ...] = Field(default=(), max_length=1000)
 

@@ -21,6 +21,7 @@ from platform_core.errors import InvalidInput
 MAX_SHEET_BYTES = 2 * 1024 * 1024
 MAX_ROWS = 5000
 MAX_TEXT_CHARS = 120
+_YEARS = range(2000, 2200)
 _DELIMITERS = (";", ",", "\t")
 _SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 _ISO_DAY = re.compile(r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})", re.ASCII)
@@ -157,9 +158,12 @@ def read_day(text: str) -> date:
     else:
         raise NoSuchCell("is no day: write 2026-03-02 or 02-03-2026")
     try:
-        return date(year, month, day)
+        found_day = date(year, month, day)
     except ValueError:
         raise NoSuchCell("is a day that no calendar has") from None
+    if found_day.year not in _YEARS:
+        raise NoSuchCell("is not a day of this century or the next")
+    return found_day
 
 
 def read_optional_day(text: str) -> date | None:

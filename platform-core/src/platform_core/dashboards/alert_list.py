@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from platform_core.dashboards import readings, run_list
+from platform_core.dashboards import message_list, readings, run_list
 from platform_core.dashboards.contracts import Page
 from platform_core.dashboards.frame import Frame, block, draw, empty, since, tag
 from platform_core.dashboards.markup import Html, el, theirs
 from platform_core.dashboards.readings import AlertRow, MessageRow, RunRow
 from platform_core.db import Tx
-from platform_core.dashboards import message_list
-from platform_core.payments.contracts import claim_ref
 from platform_core.panel.rights import Right
+from platform_core.payments.contracts import claim_ref
 
 TONES = {"P1": "bad", "P2": "wait", "P3": "quiet"}
 _SHOWN = 10

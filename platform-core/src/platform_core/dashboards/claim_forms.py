@@ -78,7 +78,7 @@ def new_decision_id() -> str:
 # --- Drawing ----------------------------------------------------------------------------------------------
 
 
-def draw_offers(  # noqa: PLR0913 - what a form shows when it is new, and what it held when it came back
+def draw_offers(
     frame: Frame,
     subject: Subject,
     offers: Sequence[Offer],
@@ -225,7 +225,10 @@ class _Inputs:
 def read_request(
     fields: Mapping[str, str], act: Act, subject: Subject, voice: Voice
 ) -> DecisionRequest | Problem:
-    """The decision that a form says, or what is wrong with it. Raises: InvalidInput for a form of nobody's."""
+    """The decision that a form says, or what is wrong with it.
+
+    Raises: InvalidInput for a form that no page of ours holds.
+    """
     if act.action is None:
         raise InvalidInput(f"{act} is no decision")
     verified: Money | None = None
@@ -275,23 +278,30 @@ def _too_much(act: Act) -> Problem:
 
 
 def _find_problem(fields: Mapping[str, str], act: Act) -> Problem | None:
+    """The first thing that is wrong, in the order in which the fields stand."""
     reason, reference = fields.get("reason", "").strip(), fields.get("bank_reference", "").strip()
-    if act in _CHECKED and fields.get("method") not in METHODS:
-        return Problem(act, "method", "problem.method")
-    if act is Act.RECONCILE and not any(letter.isalnum() for letter in reference):
-        return Problem(act, "bank_reference", "problem.reference")
-    if len(reference) > _LONGEST_REFERENCE:
-        return Problem(act, "bank_reference", "problem.too_long", {"n": _LONGEST_REFERENCE})
-    if act in _REASON_NEEDED and not reason:
-        return Problem(act, "reason", "problem.reason")
-    if len(reason) > _LONGEST_REASON:
-        return Problem(act, "reason", "problem.too_long", {"n": _LONGEST_REASON})
-    if act is Act.DUPLICATE:
-        try:
-            parse_claim_id(fields.get("duplicate_of", "").strip())
-        except InvalidInput:
-            return Problem(act, "duplicate_of", "problem.duplicate_of")
+    unnamed = not any(letter.isalnum() for letter in reference)
+    wrong = (
+        ("method", "problem.method", act in _CHECKED and fields.get("method") not in METHODS),
+        ("bank_reference", "problem.reference", act is Act.RECONCILE and unnamed),
+        ("bank_reference", "problem.too_long", len(reference) > _LONGEST_REFERENCE),
+        ("reason", "problem.reason", act in _REASON_NEEDED and not reason),
+        ("reason", "problem.too_long", len(reason) > _LONGEST_REASON),
+        ("duplicate_of", "problem.duplicate_of", act is Act.DUPLICATE and not _names_claim(fields)),
+    )
+    room = {"bank_reference": _LONGEST_REFERENCE, "reason": _LONGEST_REASON}
+    for name, key, is_wrong in wrong:
+        if is_wrong:
+            return Problem(act, name, key, {"n": room[name]} if key == "problem.too_long" else {})
     return None
+
+
+def _names_claim(fields: Mapping[str, str]) -> bool:
+    try:
+        parse_claim_id(fields.get("duplicate_of", "").strip())
+    except InvalidInput:
+        return False
+    return True
 
 
 def _read_verification(fields: Mapping[str, str]) -> Verification:

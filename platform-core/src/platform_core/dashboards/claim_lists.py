@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from platform_core.dashboards import readings
 from platform_core.dashboards.contracts import Page
 from platform_core.dashboards.frame import Frame, draw, empty, pager, since, tag
 from platform_core.dashboards.markup import Html, el, theirs
 from platform_core.dashboards.readings import CLAIM_LISTS, COUNT_BOUND, PAGE_ROWS, ClaimCounts, ClaimRow
 from platform_core.dashboards.voice import Voice
 from platform_core.db import Tx
-from platform_core.dashboards import readings
 from platform_core.payments.contracts import claim_ref
 from platform_core.payments.lifecycle import ClaimState
 

@@ -47,7 +47,7 @@ DONE = frozenset({"confirmed", "already_confirmed"})
 
 @dataclass(frozen=True, slots=True)
 class Classes:
-    """What the page shows; tallies are of PERIOD_DAYS. `is_used` is false for a customer without attendance."""
+    """What the page shows; tallies are of PERIOD_DAYS. `is_used` is false for who has no attendance."""
 
     is_used: bool
     period: Period

@@ -1,4 +1,4 @@
-"""A decision from the panel: the form is read, asked about once more, and handed to the one verb that decides.
+"""A decision from the panel: the form is read, asked about once more, and handed to the verb that decides.
 
 What a form may meet is a page, not an accident: posted twice, too late because somebody else decided, about a
 claim that moved on, by who may not. Whatever is refused has changed nothing: it ran inside a savepoint.

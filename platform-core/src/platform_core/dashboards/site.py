@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -54,29 +55,83 @@ def show(  # noqa: PLR0913 - the request, who makes it, and what an answer needs
     see, InvalidInput for a name that is none.
     """
     frame = _frame(tx, viewer, path.strip("/"), policy=policy, now=now, nonce=nonce, base=base)
-    match frame.path.split("/"):
-        case [""]:
-            waiting = class_list.list_waiting(tx, frame.voice, policy)
-            return home.page(frame, home.read(tx, frame.voice, classes_waiting=len(waiting)))
-        case ["claims"]:
-            view = query.get("state", "")
-            view = view if view in readings.CLAIM_LISTS else "to_decide"
-            return claim_lists.page(frame, claim_lists.read(tx, view, beyond=_beyond(query)))
-        case ["claims", name]:
-            return _claim(tx, frame, parse_claim_id(name), query, policy)
-        case ["attendance"]:
-            data = class_list.read(tx, frame.voice, policy, beyond=_beyond(query))
-            return class_list.page(frame, data, done=query.get("done", ""))
-        case ["messages"]:
-            return message_list.page(frame, message_list.read(tx, frame.voice, beyond=_beyond(query)))
-        case ["runs"]:
-            return run_list.page(frame, run_list.read(tx, frame.voice, beyond=_beyond(query)))
-        case ["errors"]:
-            return alert_list.page(frame, alert_list.read(tx))
-        case ["use"]:
-            return usage.page(frame, usage.read(tx, frame.voice))
-        case _:
-            raise _no_page()
+    visit = _Visit(tx, frame, query, policy)
+    room, _, name = frame.path.partition("/")
+    if room == "claims" and name:
+        return _claim(visit, parse_claim_id(name)) if "/" not in name else _nowhere()
+    return _ROOMS[room](visit) if not name else _nowhere()
+
+
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """One look at the panel."""
+
+    tx: Tx
+    frame: Frame
+    query: Mapping[str, str]
+    policy: Policy
+
+    @property
+    def voice(self) -> Voice:
+        """How to speak to who looks."""
+        return self.frame.voice
+
+    @property
+    def beyond(self) -> int | None:
+        """Where the page before ended."""
+        found = _BEFORE.fullmatch(self.query.get("before", ""))
+        return int(found[1]) if found else None
+
+
+def _home(visit: _Visit) -> Page:
+    waiting = class_list.list_waiting(visit.tx, visit.voice, visit.policy)
+    return home.page(visit.frame, home.read(visit.tx, visit.voice, classes_waiting=len(waiting)))
+
+
+def _claims(visit: _Visit) -> Page:
+    view = visit.query.get("state", "")
+    view = view if view in readings.CLAIM_LISTS else "to_decide"
+    return claim_lists.page(visit.frame, claim_lists.read(visit.tx, view, beyond=visit.beyond))
+
+
+def _claim(visit: _Visit, claim_id: int) -> Page:
+    asked = _RECEIPT.fullmatch(visit.query.get("receipt", ""))
+    limit = Money(visit.policy.payments.second_approver_above_minor, visit.policy.customer.currency)
+    message_id = int(asked[1]) if asked else None
+    data = claim_sheet.read(visit.tx, visit.frame, claim_id, message_id=message_id, second_above=limit)
+    return claim_sheet.page(visit.frame, data, done=visit.query.get("done", ""))
+
+
+def _attendance(visit: _Visit) -> Page:
+    data = class_list.read(visit.tx, visit.voice, visit.policy, beyond=visit.beyond)
+    return class_list.page(visit.frame, data, done=visit.query.get("done", ""))
+
+
+def _messages(visit: _Visit) -> Page:
+    return message_list.page(visit.frame, message_list.read(visit.tx, visit.voice, beyond=visit.beyond))
+
+
+def _runs(visit: _Visit) -> Page:
+    return run_list.page(visit.frame, run_list.read(visit.tx, visit.voice, beyond=visit.beyond))
+
+
+def _errors(visit: _Visit) -> Page:
+    return alert_list.page(visit.frame, alert_list.read(visit.tx))
+
+
+def _use(visit: _Visit) -> Page:
+    return usage.page(visit.frame, usage.read(visit.tx, visit.voice))
+
+
+_ROOMS: Mapping[str, Callable[[_Visit], Page]] = {
+    "": _home,
+    "claims": _claims,
+    "attendance": _attendance,
+    "messages": _messages,
+    "runs": _runs,
+    "errors": _errors,
+    "use": _use,
+}
 
 
 def post(  # noqa: PLR0913 - as show
@@ -108,15 +163,6 @@ def post(  # noqa: PLR0913 - as show
             raise _no_page()
 
 
-def _claim(tx: Tx, frame: Frame, claim_id: int, query: Mapping[str, str], policy: Policy) -> Page:
-    asked = _RECEIPT.fullmatch(query.get("receipt", ""))
-    limit = Money(policy.payments.second_approver_above_minor, policy.customer.currency)
-    data = claim_sheet.read(
-        tx, frame, claim_id, message_id=int(asked[1]) if asked else None, second_above=limit
-    )
-    return claim_sheet.page(frame, data, done=query.get("done", ""))
-
-
 def _frame(  # noqa: PLR0913 - as show
     tx: Tx, viewer: Viewer, path: str, *, policy: Policy, now: datetime, nonce: str, base: str
 ) -> Frame:
@@ -146,9 +192,8 @@ def _require(viewer: Viewer, right: Right | None) -> None:
         )
 
 
-def _beyond(query: Mapping[str, str]) -> int | None:
-    found = _BEFORE.fullmatch(query.get("before", ""))
-    return int(found[1]) if found else None
+def _nowhere() -> Page:
+    raise _no_page()
 
 
 def _no_page() -> NotFound:

@@ -56,9 +56,11 @@ class Keyring:
 
     @property
     def origin(self) -> str:
-        """What a browser says a form of the panel comes from."""
-        parts = urlsplit(self.url)
-        return f"{parts.scheme}://{parts.netloc}"
+        """What a browser says a form of the panel comes from: lower case, without the scheme's own port."""
+        parts = urlsplit(self.url.lower())
+        usual = {"https": 443, "http": 80}[parts.scheme]
+        port = "" if parts.port in (None, usual) else f":{parts.port}"
+        return f"{parts.scheme}://{parts.hostname}{port}"
 
     @property
     def is_secure(self) -> bool:

@@ -6,6 +6,7 @@ References go in and out, never a word that a parent wrote.
 from __future__ import annotations
 
 from platform_core.bookings import bookings
+from platform_core.bookings.asking import ask_staff
 from platform_core.bookings.contracts import (
     DeclineRequest,
     EnrolmentRequest,
@@ -69,6 +70,14 @@ def welcome_pupil(customer: str, *, booking: str) -> dict[str, object]:
         with office.app.tx() as tx:
             queued = bookings.welcome(tx, parse_booking_id(booking), policy=policy, now=now)
     return {"booking": booking, "queued": queued.created}
+
+
+def ask_about_booking(customer: str, *, booking: str) -> dict[str, object]:
+    """Alert staff about a trial class that waits for a word from them; once a day."""
+    require_text(booking=booking)
+    with open_office(customer) as office, office.app.tx() as tx:
+        asked = ask_staff(tx, parse_booking_id(booking), now=office.now())
+    return {"booking": booking, "asked": asked}
 
 
 def decline_booking(customer: str, *, booking: str, staff: str, reason: str = "") -> dict[str, object]:

@@ -1,7 +1,7 @@
 """What the steps of flows do, one function each.
 
 References go in and out; what people wrote stays in the database. Every step may run twice: Windmill tries
-again what it does not know the end of. A flow only asks, and calls the verb that the panel and wmctl call too.
+again what it does not know the end of. A flow only asks, and calls the verb that panel and wmctl call too.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from platform_core.windmill.office import open_office, require_numbers, require_
 from platform_core.windmill.resources import job_identity
 
 MAX_ANSWER_CHARS = 20_000
+_PATH_PARTS = 3  # f/CUSTOMER/NAME; inside a branch Windmill adds where
 
 
 def ask_review(customer: str, *, claim: str) -> dict[str, object]:
@@ -148,7 +149,7 @@ def report_failed_flow(customer: str) -> dict[str, object]:
     It takes no arguments: an error's message may quote what somebody wrote.
     """
     identity = job_identity()
-    flow = identity.flow_path or identity.path
+    flow = "/".join((identity.flow_path or identity.path).split("/")[:_PATH_PARTS])
     with open_office(customer) as office, office.app.tx() as tx:
         raise_alert(
             tx,

@@ -151,7 +151,7 @@ class Runtime:
         return self._shelf.current().store
 
     def give(self, path: str, value: object) -> None:
-        """Put a resource beside those of the customers' folders, or another value in its place."""
+        """Put a resource beside those of the customers' folders; jobs that start from now on read it."""
         self._shelf.give(path, jsonb.from_python(value))
 
     def warm_up(self) -> None:
