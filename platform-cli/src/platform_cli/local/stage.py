@@ -104,22 +104,20 @@ def set_stage(  # noqa: PLR0913 - each one is a choice of the caller, and most a
 
     hooks = {name: f"whsec_{secrets.token_hex(16)}" for name in ("inbound", "status")}
     reader_secret, calendly_key = f"rdr_{secrets.token_hex(16)}", secrets.token_hex(24)
+    secrets_by_source: dict[str, Mapping[str, str]] = {
+        "ycloud": hooks,
+        "reader": {"feed": reader_secret},
+        "calendly": {"bookings": calendly_key},
+    }
     if door_folder is not None:
-        _tell_door(
-            door_folder,
-            customer,
-            dsn,
-            {"ycloud": hooks, "reader": {"feed": reader_secret}, "calendly": {"bookings": calendly_key}},
-        )
+        _tell_door(door_folder, customer, dsn, secrets_by_source)
     with YCloudStandIn(sender_phone=policy.messaging.sender_phone) as ycloud, CalendlyStandIn() as calendly:
         for template in policy.templates.values():
             ycloud.add_template(template.name, template.language)
         resources: dict[str, object] = {
             f"f/{customer}/database": database_resource(dsn),
             f"f/{customer}/ycloud": {**ycloud.client_config(), "answer_timeout_s": ANSWER_TIMEOUT_S},
-            f"f/{customer}/ycloud_webhooks": {name: [secret] for name, secret in hooks.items()},
-            f"f/{customer}/reader_webhooks": {"feed": [reader_secret]},
-            f"f/{customer}/calendly_webhooks": {"bookings": [calendly_key]},
+            **_webhook_secrets(customer, **secrets_by_source),
         }
         with (
             Runtime(
@@ -142,6 +140,14 @@ def set_stage(  # noqa: PLR0913 - each one is a choice of the caller, and most a
             runtime.give(f"f/{customer}/calendly", {**calendly.client_config(), "callback_url": bookings_url})
             reader_url = f"{url}/api/r/{customer}/reader/feed"
             yield Stage(customer, dsn, policy, runtime, ycloud, calendly, reader_url, reader_secret, started)
+
+
+def _webhook_secrets(customer: str, **hooks: Mapping[str, str]) -> dict[str, object]:
+    """The resource of each provider's endpoints, as the second door reads it."""
+    return {
+        f"f/{customer}/{source}_webhooks": {name: [secret] for name, secret in endpoints.items()}
+        for source, endpoints in hooks.items()
+    }
 
 
 def _tell_door(folder: Path, customer: str, dsn: str, hooks: Mapping[str, Mapping[str, str]]) -> None:
