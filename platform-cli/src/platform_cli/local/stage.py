@@ -132,14 +132,13 @@ def set_stage(  # noqa: PLR0913 - each one is a choice of the caller, and most a
             serving(runtime) as url,
         ):
             for name, events in (("inbound", INBOUND_EVENTS), ("status", STATUS_EVENTS)):
-                ycloud.add_endpoint(
-                    f"{url}/api/r/{customer}/ycloud/{name}", events=events, secret=hooks[name]
-                )
+                where = f"{url}/api/r/{customer}/ycloud/{name}"
+                ycloud.add_endpoint(where, events=events, secret=hooks[name])
             bookings_url = f"{url}/api/r/{customer}/calendly/bookings"
             calendly.subscribe(bookings_url, calendly_key)
             runtime.give(f"f/{customer}/calendly", {**calendly.client_config(), "callback_url": bookings_url})
-            reader_url = f"{url}/api/r/{customer}/reader/feed"
-            yield Stage(customer, dsn, policy, runtime, ycloud, calendly, reader_url, reader_secret, started)
+            feed = f"{url}/api/r/{customer}/reader/feed"
+            yield Stage(customer, dsn, policy, runtime, ycloud, calendly, feed, reader_secret, started)
 
 
 def _webhook_secrets(customer: str, **hooks: Mapping[str, str]) -> dict[str, object]:
