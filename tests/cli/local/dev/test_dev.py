@@ -206,6 +206,17 @@ def test_the_view_tells_who_ran_what_from_where(here: Checkout) -> None:
     assert re.search(pattern, here.output.read_text(encoding="utf-8"), re.MULTILINE)
 
 
+def test_the_owners_link_opens_the_panel_of_the_customer_at_work(here: Checkout, running: Running) -> None:
+    """Served by the customer's own script behind its route."""
+    said = here.say("open")
+    address = said.out.strip()
+    status, page = _get(running, address.removeprefix(running.windmill_url))
+
+    assert said.code == 0
+    assert address.startswith(f"{running.windmill_url}/api/r/{CUSTOMER}/panel/")
+    assert (status, "Einstein Kids" in page) == (200, True)
+
+
 @pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM", "wmctl dev stop"])
 def test_it_ends_in_order(there: Checkout, how: str) -> None:
     """Nothing is left running, nobody finds it any more, and its data is still there."""
