@@ -274,3 +274,13 @@ def variable_answer(store: Store, path: str, reader: Reader) -> HttpAnswer:
         return json_text(200, json.dumps(store.variable(path, reader), ensure_ascii=False))
     except NotReadable as error:
         return error.answer
+
+
+def forbidden(kind: str, path: str, reader: Reader) -> HttpAnswer:
+    """The refusal to run what somebody may not read: it says that it exists, and what the caller may."""
+    rights = reader.as_debug(kind="AuthedRef")
+    return plain(
+        401,
+        f"Not authorized: You are not authorized to access this {kind}: {path} (but it exists). "
+        f"Your permissions are: {rights}",
+    )

@@ -374,7 +374,7 @@ class Runtime:
                 here.require_whole(path, "script")
                 return answers.plain(404, f"Not found: script not found at name {path} (lib.rs:1571)")
             if not reader.may_read(path):
-                return _forbidden("script", path, reader)
+                return references.forbidden("script", path, reader)
             options = events.run_options(query)
             parsed = events.parse_body(raw, use_raw=options.raw)
             preprocess = script.has_preprocessor and not options.skip_preprocessor
@@ -401,7 +401,7 @@ class Runtime:
                 self._shelf.current().require_whole(path, "flow")
                 return answers.plain(404, f"Not found: flow not found at name {path} (lib.rs:1778)")
             if not reader.may_read(path):
-                return _forbidden("flow", path, reader)
+                return references.forbidden("flow", path, reader)
             options = events.run_options(query, "job_id")
             parsed = events.parse_body(raw, use_raw=options.raw)
             arguments = events.main_arguments(parsed, wrap=options.wrap_body)
@@ -493,12 +493,3 @@ def _no_route(here: Shelved, called_path: str) -> HttpAnswer:
             503, f"No route answers /{called_path}, and not all can be read: {' '.join(broken)}"
         )
     return answers.plain(404, f"Not found: Trigger not found at name /{called_path} (handler.rs:142)")
-
-
-def _forbidden(kind: str, path: str, reader: Reader) -> HttpAnswer:
-    rights = reader.as_debug(kind="AuthedRef")
-    return answers.plain(
-        401,
-        f"Not authorized: You are not authorized to access this {kind}: {path} (but it exists). "
-        f"Your permissions are: {rights}",
-    )
