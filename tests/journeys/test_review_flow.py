@@ -50,7 +50,7 @@ class Academy:
     def flow(self) -> dict[str, Any]:
         """The flow as Windmill shows it."""
         (row,) = self.rows("SELECT flow_job FROM payments.approval_wait")
-        return dict(self.windmill._until(f"jobs_u/get/{row['flow_job']}", bool))  # noqa: SLF001 - a test's own support
+        return dict(self.windmill.until(f"jobs_u/get/{row['flow_job']}", bool))
 
     def ended(self) -> dict[str, Any]:
         """What the flow gave back, once it ended."""

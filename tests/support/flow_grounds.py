@@ -122,7 +122,7 @@ class WindmillGround:
         """Deploy the script and the flow, where they are not yet."""
         for kind, value in (("folders", {"name": _FOLDER}), ("scripts", _SCRIPT), ("flows", _FLOW)):
             self.ask("POST", f"{kind}/create", value)
-        self._until(f"flows/exists/{FLOW}", lambda found: found is True)
+        self.until(f"flows/exists/{FLOW}", lambda found: found is True)
 
     def number(self) -> UUID:
         """A new one."""
@@ -136,16 +136,17 @@ class WindmillGround:
         """Start one and wait until its step has asked."""
         number = uuid4()
         self.server.start(FLOW, {}, job_id=number)
-        found = self._until(f"jobs_u/get/{number}", _is_suspended)
+        found = self.until(f"jobs_u/get/{number}", _is_suspended)
         step = UUID(found["flow_status"]["modules"][0]["job"])
         return asking_of(number, step, self.call)
 
     def cancel(self, asking: Asking) -> None:
         """As ops do in the user interface."""
         self.ask("POST", f"jobs_u/queue/cancel/{asking.flow_job}", {"reason": "a test"})
-        self._until(f"jobs_u/get/{asking.flow_job}", lambda found: found.get("type") == "CompletedJob")
+        self.until(f"jobs_u/get/{asking.flow_job}", lambda found: found.get("type") == "CompletedJob")
 
-    def _until(self, tail: str, ready: Any) -> Any:  # Any: JSON of a server, and a question about it
+    def until(self, tail: str, ready: Any) -> Any:  # Any: JSON of a server, and a question about it
+        """What the server answers once it is as wished."""
         ends = time.monotonic() + PATIENCE_S
         while time.monotonic() < ends:
             status, text = self.ask("GET", tail)
