@@ -34,6 +34,10 @@ soak: setup ## Prove the queue at length: kills, crashes, a million rows, minute
 soak-short: ## The same proofs in their short form, under three minutes
 	@$(MAKE) --no-print-directory soak ARGS="--short $(ARGS)"
 
+.PHONY: kills
+kills: setup ## Kill a customer's day in fifty rounds, and the local runtime at every move of a flow
+	@$(PY) -m pytest --numprocesses=auto --dist=worksteal --thorough tests/journeys/test_killed_anywhere.py tests/journeys/test_flow_killed_anywhere.py $(ARGS)
+
 .PHONY: check
 check: lint format-check types secrets architecture ## Judge the code: lint, format, types, secrets, architecture
 

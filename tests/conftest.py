@@ -11,6 +11,17 @@ from platform_cli.local import postgres
 from tests.support.databases import Databases, TenantDatabase
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How much of what is proven by many rounds is run."""
+    parser.addoption("--thorough", action="store_true", help="every round of the killing tests: `make kills`")
+
+
+@pytest.fixture(scope="session")
+def is_thorough(pytestconfig: pytest.Config) -> bool:
+    """Whether every round is asked for, and not a share of them."""
+    return bool(pytestconfig.getoption("--thorough"))
+
+
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres.Cluster]:
     """A real PostgreSQL server, empty, durable settings off, gone at the end."""

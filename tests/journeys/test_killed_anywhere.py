@@ -37,6 +37,8 @@ from platform_core.values import Actor, Money
 from tests.support.databases import Databases
 
 ROUNDS = 50
+EVERY = 5
+"""Of the rounds, each so manieth is played in `make test`, and all of them in `make kills`."""
 LEASE_S = 1
 KILLED_SHARE = 0.5
 LATEST_KILL_S = 0.25
@@ -183,7 +185,13 @@ def play(stage: Stage, killer: Killer, seed: int) -> None:
         work_until_quiet(stage)
 
 
-@pytest.mark.parametrize("seed", range(ROUNDS))
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The rounds of this run."""
+    if "seed" in metafunc.fixturenames:
+        step = 1 if metafunc.config.getoption("--thorough") else EVERY
+        metafunc.parametrize("seed", range(0, ROUNDS, step))
+
+
 def test_a_day_killed_at_random_ends_like_any_other(
     seed: int, databases: Databases, repository: Path
 ) -> None:
