@@ -219,10 +219,11 @@ def test_schedule_files_are_as_the_official_cli_writes_them(schedule: Path) -> N
 
 
 def _fits(schedule: dict[str, Any], folder: Path) -> bool:
-    """A script is given what it knows; a flow all of its form, since a default is the form's, not the run's."""
+    """A script is given what it knows; a flow all of its form: a default is the form's, not the run's."""
     name, given = schedule["script_path"].rsplit("/", 1)[1], schedule["args"]
     if schedule["is_flow"]:
-        return list(given) == list(_yaml(folder / "flows" / f"{name}__flow" / "flow.yaml")["schema"]["properties"])
+        form = _yaml(folder / "flows" / f"{name}__flow" / "flow.yaml")["schema"]
+        return list(given) == list(form["properties"])
     return set(given) <= {parameter for parameter, _, _ in _parameters(folder / "scripts" / f"{name}.py")}
 
 

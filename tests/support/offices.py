@@ -42,7 +42,7 @@ from tests.support import hostile
 from tests.support.bookings import PHONE_QUESTION, Calendar
 from tests.support.messaging import ScriptedClient, image_message
 from tests.support.policies import policy_text, policy_under
-from tests.support.wmctl import REPOSITORY, Terminal, rows_of
+from tests.support.wmctl import Terminal, rows_of
 
 SLUG = "einstein_kids"
 PHONE = "+56900000011"

@@ -70,7 +70,6 @@ RECEIPTS = (SOFIA, MATEO, ISIDORA)
 """Those who send a receipt."""
 
 
-
 class Unexpected(PlatformError):
     """Something in the day did not happen as it must."""
 

@@ -1,4 +1,4 @@
-"""Flows that ask staff about claims, as people meet them: looked for in Windmill, answered on their own page."""
+"""Flows that ask staff about claims, as people meet them: seen in Windmill, answered on their own page."""
 
 from __future__ import annotations
 
