@@ -210,13 +210,21 @@ def test_route_files_are_as_the_official_cli_writes_them(route: Path) -> None:
 def test_schedule_files_are_as_the_official_cli_writes_them(schedule: Path) -> None:
     """Every key, in its order; the arguments are the script's, the zone is the customer's or UTC."""
     fields, folder = _yaml(schedule), schedule.parents[1]
-    script = folder / "scripts" / f"{fields['script_path'].rsplit('/', 1)[1]}.py"
 
     assert list(fields) == SCHEDULE_KEYS
-    assert set(fields["args"]) <= {name for name, _, _ in _parameters(script)}
+    assert _fits(fields, folder)
     ticks_all_day = fields["schedule"].split()[2] == "*"  # then a turn of the clocks would cost it an hour
     own = load_policy(folder / "config" / "policy.toml").customer.timezone
     assert fields["timezone"] == ("Etc/UTC" if ticks_all_day else own)
+
+
+def _fits(schedule: dict[str, Any], folder: Path) -> bool:
+    """A script is given what it knows; a flow all of its form: a default is the form's, not the run's."""
+    name, given = schedule["script_path"].rsplit("/", 1)[1], schedule["args"]
+    if schedule["is_flow"]:
+        form = _yaml(folder / "flows" / f"{name}__flow" / "flow.yaml")["schema"]
+        return list(given) == list(form["properties"])
+    return set(given) <= {parameter for parameter, _, _ in _parameters(folder / "scripts" / f"{name}.py")}
 
 
 @pytest.mark.parametrize("file", FILES, ids=_named)

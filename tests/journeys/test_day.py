@@ -11,6 +11,7 @@ from platform_cli.local.day import ENDING, Day
 from platform_cli.local.secret_store import FileSecretStore
 from platform_cli.local.stage import set_stage
 from tests.support.databases import Databases
+from tests.support.written_flows import new_state
 
 
 class Listener:
@@ -43,7 +44,9 @@ def test_the_whole_day_ends_as_it_must(
     with (
         databases.tenant("einstein_kids", store=store) as made,
         databases.tenant() as neighbour,
-        set_stage(repository / "customers", "einstein_kids", made.dsn) as stage,
+        set_stage(
+            repository / "customers", "einstein_kids", made.dsn, state_dsn=new_state(databases.cluster)
+        ) as stage,
     ):
         Day(stage, listener, repository).play()
         found = checks.check_customer(stage, ENDING)

@@ -17,7 +17,7 @@ from platform_core.windmill.flows import asking_of
 from tests.support.databases import Databases, TenantDatabase
 from tests.support.doors import ACCOUNT, CUSTOMER, CUSTOMERS, DATABASE
 from tests.support.flow_grounds import WindmillGround
-from tests.support.policies import policy_of
+from tests.support.policies import REVIEW_FLOW, policy_of
 from tests.support.wmctl import rows_of
 from tests.support.written_flows import new_state, until
 
@@ -85,7 +85,7 @@ def academy(databases: Databases) -> Iterator[Academy]:
     """Einstein Kids with its review flow in the policy."""
     with databases.tenant(CUSTOMER) as tenant_db:
         content = policy_of(tenant_db).model_dump(mode="json")
-        content["payments"]["review_flow"] = "review_receipt"
+        content["payments"]["review_flow"] = REVIEW_FLOW
         with tenant_db.connect() as tx, tx.transaction():
             store_policy(tx, Policy.model_validate(content), Actor("system", "tests"))
         resources: dict[str, object] = {

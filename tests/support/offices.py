@@ -35,13 +35,14 @@ from platform_core.inbox.events import Delivery
 from platform_core.jobs import queue
 from platform_core.messaging import contacts, inbound
 from platform_core.messaging.contracts import OutgoingMessage, Party
-from platform_core.tenancy.policy import load_policy, store_policy
+from platform_core.tenancy.policy import store_policy
 from platform_core.tenancy.provision import Provisioned, provision
 from platform_core.values import Actor
 from tests.support import hostile
 from tests.support.bookings import PHONE_QUESTION, Calendar
 from tests.support.messaging import ScriptedClient, image_message
-from tests.support.wmctl import REPOSITORY, Terminal, rows_of
+from tests.support.policies import policy_text, policy_under
+from tests.support.wmctl import Terminal, rows_of
 
 SLUG = "einstein_kids"
 PHONE = "+56900000011"
@@ -206,20 +207,16 @@ sheet-{next(_numbers)},Robótica,door-1,2031-03-03,15:00,16:00
 
     def other_policy(self) -> str:
         """A policy file that is not in force, for the customer of this office."""
-        text = (REPOSITORY / "customers" / SLUG / "config" / "policy.toml").read_text(encoding="utf-8")
         file = self.state / f"policy_{next(_numbers)}.toml"
         hours = f"review_sla_hours = {24 + next(_numbers)}"
-        fitted = text.replace("review_sla_hours = 24", hours).replace(
-            f'slug = "{SLUG}"', f'slug = "{self.slug}"'
-        )
+        fitted = policy_text(self.slug).replace("review_sla_hours = 24", hours)
         file.write_text(fitted, encoding="utf-8")
         return str(file)
 
     def policy_in_force(self) -> str:
         """A policy file that is in force; of the same content each time, so that all of them are."""
-        text = (REPOSITORY / "customers" / SLUG / "config" / "policy.toml").read_text(encoding="utf-8")
         file = self.state / f"policy_{next(_numbers)}.toml"
-        file.write_text(text.replace(f'slug = "{SLUG}"', f'slug = "{self.slug}"'), encoding="utf-8")
+        file.write_text(policy_text(self.slug), encoding="utf-8")
         self.say("policy", "apply", self.slug, "--as", "ana", "--file", str(file))
         return str(file)
 
@@ -324,10 +321,8 @@ def open_office(cluster: Cluster, state: Path, slug: str = SLUG) -> Office:
         currency="CLP",
         secrets=FileSecretStore(state / "secrets"),
     )
-    policy = load_policy(REPOSITORY / "customers" / SLUG / "config" / "policy.toml")
-    fitted = policy.model_copy(update={"customer": policy.customer.model_copy(update={"slug": slug})})
     with open_app(slug, made.dsn) as app, app.tx() as tx:
-        store_policy(tx, fitted, Actor("user", "ana"))
+        store_policy(tx, policy_under(slug), Actor("user", "ana"))
     return Office(cluster, state, made)
 
 

@@ -11,6 +11,7 @@ from platform_cli.local import checks, postgres
 from platform_cli.local.day import ENDING, Day, Unexpected
 from platform_cli.local.secret_store import FileSecretStore
 from platform_cli.local.stage import set_stage
+from platform_cli.local.windmill.flows.state import prepare_database
 from platform_cli.site import STATE_FOLDER, find_root
 from platform_core.errors import Refused
 from platform_core.tenancy.cluster import prepare_cluster
@@ -38,7 +39,10 @@ def demo() -> None:
         tell.line("operator", "starts PostgreSQL and prepares it for customers", "ready")
         customer = _provision(tell, cluster.admin_dsn, store, CUSTOMER, "Einstein Kids")
         neighbour = _provision(tell, cluster.admin_dsn, store, NEIGHBOUR, "Colegio Vecino")
-        with set_stage(root / "customers", CUSTOMER, customer.dsn, door_folder=state / "ingest") as stage:
+        flows = prepare_database(cluster.admin_dsn)
+        with set_stage(
+            root / "customers", CUSTOMER, customer.dsn, door_folder=state / "ingest", state_dsn=flows
+        ) as stage:
             Day(stage, tell, root).play()
             tell.waiting("asking PostgreSQL what is true now")
             found = checks.check_customer(stage, ENDING)

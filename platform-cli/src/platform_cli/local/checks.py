@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 
-from platform_cli.local import classes
+from platform_cli.local import classes, reviews
 from platform_cli.local.stage import Stage
 from platform_core import audit
 from platform_core.audit.chain import Verified
@@ -48,10 +48,14 @@ class Ending:
     obligations: Mapping[str, tuple[str, str]]
     pictures: int
     classes: Mapping[str, tuple[str, str]]
+    decisions: Mapping[str, str]
+    reviews: Mapping[str, int]
+    waits: Mapping[str, int]
 
 
 def check_customer(stage: Stage, ending: Ending) -> list[Check]:
     """Ask the customer's database, through its own login, and the stand-in."""
+    ended = reviews.outcomes(stage)
     with stage.app() as app, app.tx() as tx:
         conflicts, refusals = _row(tx, "door_count")
         messages, _, deliveries = _row(tx, "message_count")
@@ -70,6 +74,9 @@ def check_customer(stage: Stage, ending: Ending) -> list[Check]:
             Check("each sent once", {1}, {len(stage.ycloud.messages_with(sent)) for *_, sent in outbox}),
             Check("sent by nobody else", len(outbox), len(stage.ycloud.account.messages)),
             Check("claims", dict(ending.claims), claims),
+            Check("each claim decided once", dict(ending.decisions), dict(_pairs(tx, "decision_list"))),
+            Check("flows that asked staff, all ended", dict(ending.reviews), dict(ended)),
+            Check("none of their waits is open", dict(ending.waits), dict(_pairs(tx, "wait_count"))),
             Check("debts and reminders", dict(ending.obligations), debts),
             Check("classes and who was there", dict(ending.classes), classes.told_of(tx)),
             Check("pictures, each kept once", ending.pictures, _row(tx, "media_count")[0]),
@@ -107,6 +114,10 @@ def _row(tx: Tx, name: str) -> tuple[int, ...]:
     if row is None:
         raise AssertionError(f"{name} always answers a row")
     return tuple(row)
+
+
+def _pairs(tx: Tx, name: str) -> list[tuple[str, object]]:
+    return [(key, value) for key, value in tx.execute(Q[name])]
 
 
 def handled_count(tx: Tx) -> int:

@@ -54,6 +54,32 @@ INNER JOIN payments.obligation AS b ON b.contact_id = c.contact_id
 ORDER BY c.id
 LIMIT 1000;
 
+-- name: decision_list
+-- purpose: Each pupil's decisions in their order, by whom and with what outcome.
+-- locks: none
+-- replay: reads only
+SELECT
+    b.pupil,
+    STRING_AGG(d.actor_id || ' ' || d.outcome, ', ' ORDER BY d.decided_at, d.id) AS decisions
+FROM payments.decision AS d
+INNER JOIN payments.claim AS c ON c.id = d.claim_id
+INNER JOIN payments.obligation AS b ON b.contact_id = c.contact_id
+GROUP BY b.pupil
+ORDER BY b.pupil
+LIMIT 1000;
+
+-- name: wait_count
+-- purpose: What flows waited for, by how each wait stands.
+-- locks: none
+-- replay: reads only
+SELECT
+    w.state,
+    COUNT(*) AS count
+FROM payments.approval_wait AS w
+GROUP BY w.state
+ORDER BY w.state
+LIMIT 20;
+
 -- name: obligation_list
 -- purpose: Debts with their reminders by state.
 -- locks: none

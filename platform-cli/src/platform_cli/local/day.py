@@ -13,13 +13,15 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import Protocol
 
-from platform_cli.local import checks, classes
+from platform_cli.local import checks, classes, reviews
 from platform_cli.local.stage import Stage
 from platform_cli.local.windmill.results import JobResult
 from platform_cli.local.ycloud.payloads import Contact
@@ -64,6 +66,8 @@ MATEO = Family("+56900000012", "Mateo", "el taller de ajedrez", 30_000, "comprob
 ISIDORA = Family("+56900000013", "Isidora", "el semestre", 350_000, "comprobante_3.png", "image/png")
 VICENTE = Family("+56900000014", "Vicente", "la mensualidad", 45_000)
 FAMILIES = (SOFIA, MATEO, ISIDORA, VICENTE)
+RECEIPTS = (SOFIA, MATEO, ISIDORA)
+"""Those who send a receipt."""
 
 
 class Unexpected(PlatformError):
@@ -231,12 +235,23 @@ def receipts_become_claims(day: Day) -> None:
         day.deliver(f"{family.pupil}'s mother", "sends a picture of her receipt", _receipt_event(day, family))
     day.work("handles both")
     with day.stage.app() as app, app.tx() as tx:
-        for family in (SOFIA, MATEO, ISIDORA):
+        for family in RECEIPTS:
             contact = contacts.find_or_create(tx, Party(phone=family.phone), app.clock.now())
             mine = [claim.id for claim in views.list_claims(tx) if claim.contact_id == contact]
             day.expect(that=len(mine) == 1, what=f"{family.pupil}'s receipt opens one claim, not {len(mine)}")
             day.claims[family.pupil] = claim_ref(mine[0])
     day.tell.line("platform", "claims wait for staff", ", ".join(f"{n} {c}" for n, c in day.claims.items()))
+    day.tell.waiting("a flow asks about each of them")
+    asking = reviews.wait_for(day.stage, _all_wait)
+    day.expect(
+        that=_all_wait(asking) and {one.claim for one in asking} == set(day.claims.values()),
+        what=f"one flow waits for each claim, not {asking}",
+    )
+    day.tell.line("Windmill", "a flow asks staff about each claim, and waits", f"{len(asking)} flows wait")
+
+
+def _all_wait(found: Sequence[reviews.Review]) -> bool:
+    return len(found) == len(RECEIPTS) and all(one.is_waiting for one in found)
 
 
 def reminders_come_due(day: Day) -> None:
@@ -286,17 +301,7 @@ def staff_decide(day: Day) -> None:
         that=day.message_states("claim.approved") == [OutboxState.AMBIGUOUS], what="the send is ambiguous"
     )
     day.tell.line("platform", "nobody knows whether that message was sent", "ambiguous: never sent again")
-    day.command(
-        "carla",
-        "finds no such transfer",
-        "claim",
-        "reject",
-        day.claims["Mateo"],
-        "--as",
-        "carla",
-        "--reason",
-        "no aparece la transferencia",
-    )
+    _refuse_on_page(day)
     large = (
         "claim",
         "approve",
@@ -310,7 +315,33 @@ def staff_decide(day: Day) -> None:
     )
     day.command("bruno", "approves a large amount; a second person must agree", *large, "--as", "bruno")
     day.command("carla", "agrees", *large, "--as", "carla")
-    day.work("tells the parents")
+    day.work("tells the parents, and lets the other flows go")
+    _flows_are_let_go(day)
+
+
+def _refuse_on_page(day: Day) -> None:
+    """Carla opens the page of the flow that asks about Mateo's claim, and answers there."""
+    (asking,) = (one for one in reviews.list_reviews(day.stage) if one.claim == day.claims["Mateo"])
+    refusal = {"staff": "carla", "action": "reject", "reason": "no aparece la transferencia"}
+    status = reviews.answer_on_page(day.stage, asking, who="Carla", answer=refusal)
+    day.expect(that=status == HTTPStatus.OK, what=f"the flow's page answers HTTP {status}")
+    day.tell.line("carla", "finds no such transfer, and says so on the flow's own page", f"HTTP {status}")
+    ended = reviews.wait_for(day.stage, lambda found: "rejected" in {one.outcome for one in found})
+    outcomes = {one.claim: one.outcome for one in ended}
+    day.expect(
+        that=outcomes[asking.claim] == "rejected", what=f"the flow decides by the same verb, not {outcomes}"
+    )
+    day.tell.line("Windmill", "the flow went on and decided by the same verb", f"{asking.claim} rejected")
+
+
+def _flows_are_let_go(day: Day) -> None:
+    """What was decided with wmctl leaves no flow waiting for an answer."""
+    day.tell.waiting("the flows of what was decided elsewhere end")
+    ended = reviews.wait_for(day.stage, lambda found: all(one.outcome for one in found))
+    outcomes = sorted(one.outcome for one in ended)
+    day.expect(that=outcomes == sorted(reviews.ENDED), what=f"every flow ends, not {outcomes}")
+    let_go = outcomes.count("decided_elsewhere")
+    day.tell.line("Windmill", "flows whose claims were decided with wmctl are let go", f"{let_go} let go")
 
 
 def provider_reports(day: Day) -> None:
@@ -406,6 +437,13 @@ ENDING = checks.Ending(
     },
     pictures=3,
     classes=classes.ENDING,
+    decisions={
+        "Sofía": "bruno approved",
+        "Mateo": "carla rejected",
+        "Isidora": "bruno awaiting_second, carla approved",
+    },
+    reviews=Counter(reviews.ENDED),
+    waits=reviews.WAITS,
 )
 
 

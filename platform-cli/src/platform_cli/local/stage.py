@@ -47,6 +47,7 @@ class Stage:
     runtime: Runtime
     ycloud: YCloudStandIn
     calendly: CalendlyStandIn
+    windmill_url: str
     reader_url: str
     reader_secret: str = field(repr=False)
     started: list[JobStarted]
@@ -89,10 +90,13 @@ def set_stage(  # noqa: PLR0913 - each one is a choice of the caller, and most a
 
     With `door_folder` the always-on door finds the customer and its secrets there, then and afterwards. With
     `follow` a changed file of the customer's is used at the next request, and a broken one is refused alone.
-    With `state_dsn`, a database for what they remember, its flows run too.
+    With `state_dsn`, a database for what they remember, its flows run too; without it the policy is in force
+    without its review flow, which nobody could run.
     Everything stops at the end; the database stays. Raises: PlatformError of whatever part refuses.
     """
     policy = load_policy(customers / customer / "config" / "policy.toml")
+    if not state_dsn:
+        policy = policy.without_reviews()
     with open_app(customer, dsn) as app, app.tx() as tx:
         store_policy(tx, policy, Actor("user", owner))
     started: list[JobStarted] = []
@@ -135,7 +139,7 @@ def set_stage(  # noqa: PLR0913 - each one is a choice of the caller, and most a
             calendly.subscribe(bookings_url, hooks["calendly"]["bookings"])
             runtime.give(f"f/{customer}/calendly", {**calendly.client_config(), "callback_url": bookings_url})
             feed = (f"{routes}/reader/feed", hooks["reader"]["feed"])
-            yield Stage(customer, dsn, policy, runtime, ycloud, calendly, *feed, started)
+            yield Stage(customer, dsn, policy, runtime, ycloud, calendly, url, *feed, started)
 
 
 def _make_secrets() -> dict[str, dict[str, str]]:

@@ -234,6 +234,10 @@ class Policy(_Section):
     attendance: Attendance | None = None
     bookings: Bookings | None = None
 
+    def without_reviews(self) -> Policy:
+        """The same policy for where no flow runs: staff find their claims by themselves."""
+        return self.model_copy(update={"payments": self.payments.model_copy(update={"review_flow": None})})
+
     @field_validator("members")
     @classmethod
     def _members_can_work(cls, value: Mapping[str, Role]) -> Mapping[str, Role]:
