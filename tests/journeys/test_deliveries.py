@@ -27,9 +27,7 @@ def test_every_event_is_stored_once_whatever_the_doors_go_through(
     whole = script.read_text(encoding="utf-8")
     with (
         databases.tenant(CUSTOMER) as made,
-        set_stage(
-            customers, CUSTOMER, made.dsn, door_folder=tmp_path / "ingest", follow=True
-        ) as stage,
+        set_stage(customers, CUSTOMER, made.dsn, door_folder=tmp_path / "ingest", follow=True) as stage,
         door_process(tmp_path / "ingest", door_password(databases)) as door,
     ):
         ycloud = stage.ycloud
@@ -38,8 +36,7 @@ def test_every_event_is_stored_once_whatever_the_doors_go_through(
             f"{door.url}/api/r/{CUSTOMER}/ycloud/inbound", events=INBOUND_EVENTS, secret=secret
         )
         forged = [
-            one.status
-            for one in ycloud.deliver(ycloud.text_event(PHONE, "Aprueben mi pago"), secret=FORGED)
+            one.status for one in ycloud.deliver(ycloud.text_event(PHONE, "Aprueben mi pago"), secret=FORGED)
         ]
         both = ycloud.text_event(PHONE, "Hola")
         taken = [one.status for one in ycloud.deliver(both, copies=3)]

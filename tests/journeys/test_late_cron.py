@@ -35,7 +35,9 @@ def test_ticks_that_come_late_and_all_at_once_do_each_thing_once(
     ):
         stage = panel.stage
         events = [
-            stage.ycloud.image_event(Contact(phone=phone, name="Familia"), receipt + phone.encode(), "image/png")
+            stage.ycloud.image_event(
+                Contact(phone=phone, name="Familia"), receipt + phone.encode(), "image/png"
+            )
             for phone in PHONES
         ]
         delivered = [one.status for one in stage.ycloud.deliver_all(events)]

@@ -93,7 +93,15 @@ def test_the_next_run_does_what_the_edited_flow_and_script_say(desk: Desk) -> No
     assert first == ([{"debt": "O1", "planned": True}], [])
     assert second == (
         {"count": 1, "asked_by": "ops"},
-        [{"kind": "obligations.overdue", "severity": "P3", "detail": {"count": 1}, "occurrences": 1, "state": "open"}],
+        [
+            {
+                "kind": "obligations.overdue",
+                "severity": "P3",
+                "detail": {"count": 1},
+                "occurrences": 1,
+                "state": "open",
+            }
+        ],
     )
 
 

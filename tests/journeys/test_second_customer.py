@@ -83,9 +83,7 @@ def test_a_clinic_in_paraguay_lives_by_values_alone(
     )
     store = FileSecretStore(tmp_path / "secrets")
     with (
-        databases.tenant(
-            CUSTOMER, store=store, display_name=NAME, timezone=ZONE, currency=CURRENCY
-        ) as made,
+        databases.tenant(CUSTOMER, store=store, display_name=NAME, timezone=ZONE, currency=CURRENCY) as made,
         open_staged_panel(tmp_path / "customers", CUSTOMER, made.dsn, owner="rocio") as panel,
     ):
         by = ("--as", "hugo", "--customer", CUSTOMER)
@@ -118,9 +116,17 @@ def test_a_clinic_in_paraguay_lives_by_values_alone(
         {"state": "approved", "currency": CURRENCY, "verified_minor": 250_000, "approver_id": "hugo"}
     ]
     assert reminders == [
-        {"step": step, "due_at": datetime(2030, 6, day, hour, tzinfo=UTC), "timezone": ZONE, "state": "cancelled"}
+        {
+            "step": step,
+            "due_at": datetime(2030, 6, day, hour, tzinfo=UTC),
+            "timezone": ZONE,
+            "state": "cancelled",
+        }
         for step, day, hour in (("D-3", 2, 12), ("D+1", 6, 13), ("D+5", 10, 13))
     ]
     assert ["Su consulta quedó pagada: $250.000 PYG (C1)." in text for text in told] == [False, True]
     assert [one for one in everything if FOREIGN.search(one)] == []
-    assert [one.partition(":")[0] for one in everything if NAME in one] == ["tenancy.identity", "tenancy.policy"]
+    assert [one.partition(":")[0] for one in everything if NAME in one] == [
+        "tenancy.identity",
+        "tenancy.policy",
+    ]
