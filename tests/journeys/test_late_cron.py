@@ -1,4 +1,4 @@
-"""Cron: it stays away for a while, then all its ticks come at once; nothing is lost and nothing is doubled."""
+"""Cron: it stays away for a while, then all its ticks come at once; nothing is lost, nothing doubled."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ SELECT c.phone, p.state, p.version FROM payments.claim AS p JOIN messaging.conta
 ORDER BY c.phone
 """
 _OUTBOX = """
-SELECT c.phone, o.purpose, o.state FROM messaging.outbox AS o JOIN messaging.contact AS c ON c.id = o.contact_id
+SELECT c.phone, o.purpose, o.state FROM messaging.outbox AS o
+JOIN messaging.contact AS c ON c.id = o.contact_id
 ORDER BY c.phone, o.id
 """
 

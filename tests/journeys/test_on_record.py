@@ -21,7 +21,8 @@ CUSTOMER = "einstein_kids"
 PHONE = "+56900000011"
 OS = f"os:{getpass.getuser()}"
 SECTIONS = [
-    "attendance", "bookings", "customer", "members", "messaging", "payments", "reminders", "templates", "texts",
+    "attendance", "bookings", "customer", "members", "messaging", "payments", "reminders",
+    "templates", "texts",
 ]  # fmt: skip
 
 

@@ -26,7 +26,8 @@ CUSTOMER = "einstein_kids"
 CAMILA, DIEGO = "+56900000011", "+56900000012"
 RUNBOOK = Path(__file__).parents[2] / "docs/guides/when-something-waits.md"
 _OUTBOX = """
-SELECT c.phone, o.purpose, o.state FROM messaging.outbox AS o JOIN messaging.contact AS c ON c.id = o.contact_id
+SELECT c.phone, o.purpose, o.state FROM messaging.outbox AS o
+JOIN messaging.contact AS c ON c.id = o.contact_id
 ORDER BY o.id
 """
 RECEIPT = (PICTURES / "comprobante_1.png").read_bytes()

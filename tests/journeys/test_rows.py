@@ -2,7 +2,7 @@
 
 | Person or system | Journey |
 |---|---|
-| Ops engineer | edits flows and scripts at work; a broken edit stops alone; a flow goes on where it was killed |
+| Ops engineer | edits flows and scripts at work; a broken edit stops alone; a killed flow goes on |
 | Onboarding engineer | a second customer of another trade, country and currency, by values alone |
 | Staff of the customer | decide on a phone, in their panel or in the flow; classes and trial classes |
 | Parents | a receipt, its repetitions, reminders, hostile files, absences |
