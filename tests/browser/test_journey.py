@@ -60,6 +60,7 @@ def test_a_receipt_is_approved_on_a_phone_and_the_parent_is_told(
         picture = staff.page.locator("figure img")
         expect(picture).to_be_visible()
         assert picture.evaluate("one => [one.complete, one.naturalWidth > 300]") == [True, True]
+        expect(staff.page.locator("figure .words")).to_have_text("<b>pagué</b> marzo")
         assert browsing.overflow(staff.page) == []
         if scripts:
             assert browsing.barriers(staff.page) == []

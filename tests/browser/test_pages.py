@@ -20,6 +20,13 @@ POLICY = {
     "img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
 }
 SAMPLES: Mapping[str, Sample] = {"typical": TYPICAL, "empty": EMPTY, "worst": WORST}
+_CUT = """() => {
+  const link = document.activeElement, row = link.closest("nav.main");
+  if (!row) return "";
+  const seen = link.getBoundingClientRect(), room = row.getBoundingClientRect();
+  return seen.left < room.left - 0.5 || seen.right > room.right + 0.5 ? link.textContent : "";
+}"""
+"""The text of the focused link of the navigation when part of it is outside of its row."""
 NAMES = sorted(sample_pages(TYPICAL, "es"))
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 
@@ -162,3 +169,16 @@ def test_no_page_is_heavier_than_a_cheap_phone_bears(sample: str) -> None:
 
     assert {name: weight for name, weight in weights.items() if weight > MAX_WEIGHT} == {}
     assert len(panel.heaviest_picture().content) > len(panel.picture().content)
+
+
+@pytest.mark.parametrize("screen", [NARROW, PHONE], ids=lambda screen: screen.name)
+def test_a_link_of_the_navigation_is_whole_once_it_has_the_focus(visitor: Visit, screen: Screen) -> None:
+    """Forwards and back; the row scrolls, and shows where the keyboard is."""
+    _open(visitor, "/typical/es/home", screen=screen)
+    count = visitor.page.locator("nav.main a").count()
+    cut = []
+    for key in ["Tab"] * (count + 1) + ["Shift+Tab"] * (count - 1):
+        visitor.use_keyboard(key)
+        cut.append(visitor.page.evaluate(_CUT))
+
+    assert (count, set(cut)) == (7, {""})

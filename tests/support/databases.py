@@ -68,15 +68,23 @@ class Databases:
         prepare_cluster(cluster.admin_dsn, source=self.source)
 
     @contextmanager
-    def tenant(self, slug: str = "", *, store: SecretStore | None = None) -> Iterator[TenantDatabase]:
+    def tenant(
+        self,
+        slug: str = "",
+        *,
+        store: SecretStore | None = None,
+        display_name: str = "A customer of a test",
+        timezone: str = "America/Santiago",
+        currency: str = "CLP",
+    ) -> Iterator[TenantDatabase]:
         """A customer with a database and a login of its own, gone afterwards."""
         slug = slug or f"test_{secrets.token_hex(6)}"
         made = provision(
             self.cluster.admin_dsn,
             slug,
-            display_name="A customer of a test",
-            timezone="America/Santiago",
-            currency="CLP",
+            display_name=display_name,
+            timezone=timezone,
+            currency=currency,
             secrets=store or MemorySecrets(),
             limits=ROOMY,
             source=self.source,

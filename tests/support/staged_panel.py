@@ -11,7 +11,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from platform_cli.local.stage import Stage, set_stage
-from platform_cli.local.windmill import jsonb
 from platform_cli.local.ycloud.payloads import Contact
 from platform_cli.local.ycloud.scenarios import ReportPlan
 from platform_core.messaging import contacts
@@ -94,15 +93,21 @@ class StagedPanel:
 
 
 @contextmanager
-def open_staged_panel(customers: Path, customer: str, dsn: str) -> Iterator[StagedPanel]:
-    """Bring a provisioned customer to work with a panel that has a key of its own."""
-    with set_stage(customers, customer, dsn) as stage:
+def open_staged_panel(
+    customers: Path,
+    customer: str,
+    dsn: str,
+    *,
+    owner: str = "ana",
+    follow: bool = False,
+    state_dsn: str = "",
+) -> Iterator[StagedPanel]:
+    """Bring a provisioned customer to work with a panel that has a key of its own; else as `set_stage`."""
+    with set_stage(customers, customer, dsn, owner=owner, follow=follow, state_dsn=state_dsn) as stage:
         endpoint = next(iter(stage.ycloud.account.endpoints.values()))
         found = urlsplit(endpoint.url)
         origin = f"{found.scheme}://{found.netloc}"
         panel = {"url": f"{origin}/api/r/{customer}/panel", "keys": [secrets.token_urlsafe(32)]}
-        live = stage.runtime.store.resources
-        assert isinstance(live, dict)
-        live[f"f/{customer}/panel"] = jsonb.from_python(panel)
+        stage.runtime.give(f"f/{customer}/panel", panel)
         stage.ycloud.report_plan = ReportPlan(("sent", "delivered", "read"))
         yield StagedPanel(stage, origin, parse_keyring(customer, panel))

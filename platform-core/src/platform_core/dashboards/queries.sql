@@ -341,10 +341,15 @@ FROM attendance.session AS session
 WHERE session.id = %(session_id)s;
 
 -- name: message_list_words
--- purpose: What contacts wrote with their receipts.
+-- purpose: What contacts wrote with their receipts; a caption that is the text too is said once.
 -- locks: none
 -- replay: reads only
-SELECT concat_ws(' ', NULLIF(message.text, ''), NULLIF(message.attachment_caption, '')) AS words
+SELECT
+    concat_ws(
+        ' ',
+        NULLIF(message.text, ''),
+        NULLIF(NULLIF(message.attachment_caption, ''), message.text)
+    ) AS words
 FROM messaging.message AS message
 WHERE message.id = ANY(%(messages)s::bigint[])
 ORDER BY message.id
