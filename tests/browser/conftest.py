@@ -10,7 +10,7 @@ from playwright.sync_api import Browser
 from tests.support.browsing import open_browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A browser without a window."""
     with open_browser() as found:

