@@ -85,13 +85,13 @@ def _review(job: Mapping[str, Any]) -> Review:
     asking = next((step for step in steps if step.get("type") == "WaitingForEvents"), None)
     result = job.get("result")
     ended = job["type"] == "CompletedJob"
-    outcome = str(result.get("outcome") or "failed") if ended and isinstance(result, dict) else ""
+    said = result.get("outcome") if isinstance(result, dict) else None
     return Review(
         flow_job=job["id"],
         claim=str(job["args"]["claim"]),
         step_job=str(steps[0].get("job") or ""),
         is_waiting=not ended and asking is not None,
-        outcome=outcome,
+        outcome=str(said or "failed") if ended else "",
     )
 
 
