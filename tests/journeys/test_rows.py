@@ -7,7 +7,7 @@
 | Staff of the customer | decide on a phone, in their panel or in the flow; classes and trial classes |
 | Parents | a receipt, its repetitions, reminders, hostile files, absences |
 | YCloud, Calendly | forged, repeated, late and lost deliveries at both doors |
-| Cron | overlapping, late, killed |
+| Cron | overlapping, late, killed; the flows that schedules start |
 | On-call | an outage, its alert, its runbook |
 | The agency's owner | everything people did is on record |
 """
@@ -58,6 +58,9 @@ ROWS = {
         "journeys/test_trial_classes.py::test_a_booking_that_comes_through_both_doors_is_taken_in_once",
     ),
     "Cron": (
+        "journeys/test_scheduled_flows.py::test_what_is_long_overdue_is_reminded_of_once",
+        "journeys/test_scheduled_flows.py::test_a_class_that_waits_for_a_person_is_asked_about_again",
+        "journeys/test_scheduled_flows.py::test_staff_are_asked_what_came_of_a_trial_class_that_is_over",
         "journeys/test_late_cron.py::test_ticks_that_come_late_and_all_at_once_do_each_thing_once",
         "journeys/test_killed_anywhere.py::test_a_day_killed_at_random_ends_like_any_other",
         "journeys/test_classes.py::test_cron_that_is_killed_and_comes_twice_tells_one_family_once",
