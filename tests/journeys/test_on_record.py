@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 from platform_cli.local.day import PICTURES
 from platform_cli.local.secret_store import FileSecretStore
 from tests.support.databases import Databases
+from tests.support.policies import policy_text
 from tests.support.staged_panel import StagedPanel, open_staged_panel
 from tests.support.windmill import send
 from tests.support.wmctl import Terminal
@@ -32,6 +33,8 @@ def test_a_day_of_people_is_on_record_and_proves_whole(
     """A member comes and goes, a link lets somebody in, a claim is decided, somebody is refused."""
     (tmp_path / "platform-core").mkdir()  # a checkout of its own
     shutil.copytree(repository / "customers", tmp_path / "customers")
+    policy = tmp_path / "customers" / CUSTOMER / "config/policy.toml"
+    policy.write_text(policy_text(CUSTOMER), encoding="utf-8")  # as it is in force where no flow runs
     terminal = Terminal(
         {"PLATFORM_DATABASE_URL": databases.cluster.admin_dsn, "PLATFORM_STATE_DIR": str(tmp_path)}, tmp_path
     )
