@@ -166,7 +166,10 @@ def test_what_the_database_knows_of_a_cookie_makes_none() -> None:
     assert {field.name for field in dataclasses.fields(cookie) if field.repr} == set()
 
 
-GOOD = {"url": "https://panel.example.org/api/r/acme/panel", "keys": ["panel_platform_core_test_Zq81ffoPq77aL"]}
+GOOD = {
+    "url": "https://panel.example.org/api/r/acme/panel",
+    "keys": ["panel_platform_core_test_Zq81ffoPq77aL"],
+}
 
 
 @pytest.mark.parametrize(
