@@ -187,7 +187,7 @@ def debugging_shows_own_only(arena: Arena) -> None:
 def names_tell_nothing(arena: Arena) -> None:
     """The sweep finds B's login, and every name it finds is opaque or the platform's own."""
     sweep = (
-        "SELECT oid::regrole::text FROM generate_series(1, 100000) AS oid"
+        "SELECT oid::regrole::text FROM generate_series(1, 1000000) AS oid"
         " WHERE oid::regrole::text <> oid::text"
     )
     with arena.attack() as session:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -12,11 +13,14 @@ from psycopg.conninfo import make_conninfo
 import platform_cli
 import platform_connectors
 import platform_core
+from platform_cli.local.postgres import Cluster
+from platform_cli.local.windmill.flows.state import State
 from platform_core.db import Queries, Tx, open_connection
 from platform_core.tenancy import door
 from platform_core.tenancy.registry import open_control
 from tests.support.databases import Databases, TenantDatabase
 from tests.support.doorstep import door_password
+from tests.support.written_flows import new_state
 
 PACKAGES = [
     Path(str(module.__file__)).parent for module in (platform_core, platform_cli, platform_connectors)
@@ -24,6 +28,8 @@ PACKAGES = [
 PLATFORM = re.compile(r"^-- run as: (platform|ingest)$", re.MULTILINE)
 DOOR = re.compile(r"^-- run as: ingest$", re.MULTILINE)
 CONTROL = re.compile(r"\bcontrol\.")
+OF_FLOWS = "flows/"
+"""The statements about what the local runtime remembers of flows, in a database of its own."""
 _PARAMETER = re.compile(r"%\((\w+)\)[sbt]")
 _UTILITY = re.compile(r"^(LOCK|SET|LISTEN|NOTIFY)\b", re.MULTILINE)
 
@@ -63,7 +69,9 @@ def _failures(connection: Tx, names: list[str], *, planned: bool = False) -> dic
 
 def _of_tenants() -> list[str]:
     return [
-        name for name, text in STATEMENTS.items() if not CONTROL.search(text) and not _UTILITY.search(text)
+        name
+        for name, text in STATEMENTS.items()
+        if not (CONTROL.search(text) or _UTILITY.search(text) or name.startswith(OF_FLOWS))
     ]
 
 
@@ -80,6 +88,19 @@ def test_every_statement_of_the_control_database_can_be_prepared(databases: Data
     assert names
     with open_control(databases.cluster.admin_dsn) as admin:
         assert _failures(admin, names) == {}
+
+
+def test_every_statement_of_the_local_runtimes_flows_can_be_prepared(cluster: Cluster) -> None:
+    """In the database it makes for itself."""
+    names = [
+        name
+        for name, text in STATEMENTS.items()
+        if name.startswith(OF_FLOWS) and "DATABASE" not in text and not _UTILITY.search(text)
+    ]
+    dsn = new_state(cluster)
+    with closing(State(dsn)), open_connection(dsn, application="test") as own:
+        assert len(names) > 10
+        assert _failures(own, names) == {}
 
 
 def test_a_customers_login_may_run_every_statement_that_is_not_the_platforms(

@@ -21,7 +21,10 @@ def test_the_einstein_kids_folder_of_this_repository_loads(repository: Path) -> 
     assert {"einstein_kids/ycloud/inbound", "einstein_kids/ycloud/status"} <= {
         route.full_route for route in found.routes
     }
-    assert all(schedule.script_path in found.scripts for schedule in found.schedules)
+    assert all(
+        schedule.script_path in (found.flows if schedule.is_flow else found.scripts)
+        for schedule in found.schedules
+    )
 
 
 def test_a_folder_gives_its_scripts_routes_schedules_resources_and_variables(tmp_path: Path) -> None:
