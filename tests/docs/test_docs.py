@@ -131,7 +131,7 @@ def test_the_readme_names_verbs_that_exist() -> None:
     }
 
     assert verbs - targets == set()
-    assert {command.strip() for command in asked} - known == set()
+    assert {line for line in asked if not any(f"{line} ".startswith(f"{one} ") for one in known)} == set()
 
 
 @pytest.mark.parametrize("name", ["docs/tour.md", *_documents()])
