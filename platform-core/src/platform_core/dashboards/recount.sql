@@ -91,75 +91,38 @@ SELECT
     (MAX(done.finished_at) AT TIME ZONE %(timezone)s)::date AS last
 FROM jobs.done AS done;
 
--- name: run_recount
+-- name: run_count
 -- purpose: Jobs that ended on these days, by kind and by how they ended.
--- locks: the tallies of these days
--- replay: the same numbers
-WITH fresh AS (
-    SELECT
-        days.day,
-        done.kind AS label,
-        done.outcome AS outcome,
-        COUNT(*) AS count
-    FROM UNNEST(%(days)s::date[], %(begins)s::timestamptz[], %(ends)s::timestamptz[]) AS days (day, begins_at, ends_at)
-    INNER JOIN jobs.done AS done
-        ON done.finished_at >= days.begins_at
-        AND done.finished_at < days.ends_at
-    WHERE
-        (done.finished_at AT TIME ZONE %(timezone)s)::date = days.day
-        AND done.finished_at >= %(since)s
-        AND done.finished_at < %(until)s
-    GROUP BY days.day, done.kind, done.outcome
-),
-zeroed AS (
-    UPDATE dashboards.tally AS tally
-    SET count = 0
-    WHERE
-        tally.noun = 'run'
-        AND tally.outcome IN ('done', 'cancelled')
-        AND tally.day = ANY(%(days)s::date[])
-        AND tally.count <> 0
-        AND NOT EXISTS (
-            SELECT FROM fresh
-            WHERE (fresh.day, fresh.label, fresh.outcome) = (tally.day, tally.label, tally.outcome)
-        )
-)
-INSERT INTO dashboards.tally AS tally (noun, day, label, outcome, count)
-SELECT 'run', fresh.day, fresh.label, fresh.outcome, fresh.count
-FROM fresh
-ON CONFLICT ON CONSTRAINT tally_pkey DO UPDATE
-SET count = EXCLUDED.count
-WHERE tally.count <> EXCLUDED.count;
+-- locks: none
+-- replay: reads only
+SELECT
+    days.day,
+    done.kind AS label,
+    done.outcome AS outcome,
+    COUNT(*) AS count,
+    0 AS amount_minor
+FROM UNNEST(%(days)s::date[], %(begins)s::timestamptz[], %(ends)s::timestamptz[]) AS days (day, begins_at, ends_at)
+INNER JOIN jobs.done AS done
+    ON done.finished_at >= days.begins_at
+    AND done.finished_at < days.ends_at
+WHERE
+    (done.finished_at AT TIME ZONE %(timezone)s)::date = days.day
+    AND done.finished_at >= %(since)s
+    AND done.finished_at < %(until)s
+GROUP BY days.day, done.kind, done.outcome;
 
--- name: failure_recount
+-- name: failure_count
 -- purpose: Dead letters that still stand, by kind and the day they died: all of them, for a redriven one is gone.
--- locks: the tallies of days that have or had dead letters
--- replay: the same numbers
-WITH fresh AS (
-    SELECT
-        (dead.died_at AT TIME ZONE %(timezone)s)::date AS day,
-        dead.kind AS label,
-        COUNT(*) AS count
-    FROM jobs.dead AS dead
-    GROUP BY 1, 2
-),
-zeroed AS (
-    UPDATE dashboards.tally AS tally
-    SET count = 0
-    WHERE
-        tally.noun = 'run'
-        AND tally.outcome = 'failed'
-        AND tally.count <> 0
-        AND NOT EXISTS (
-            SELECT FROM fresh WHERE (fresh.day, fresh.label) = (tally.day, tally.label)
-        )
-)
-INSERT INTO dashboards.tally AS tally (noun, day, label, outcome, count)
-SELECT 'run', fresh.day, fresh.label, 'failed', fresh.count
-FROM fresh
-ON CONFLICT ON CONSTRAINT tally_pkey DO UPDATE
-SET count = EXCLUDED.count
-WHERE tally.count <> EXCLUDED.count;
+-- locks: none
+-- replay: reads only
+SELECT
+    (dead.died_at AT TIME ZONE %(timezone)s)::date AS day,
+    dead.kind AS label,
+    'failed' AS outcome,
+    COUNT(*) AS count,
+    0 AS amount_minor
+FROM jobs.dead AS dead
+GROUP BY 1, 2;
 
 -- name: latency_recount
 -- purpose: How long the jobs took that are due at once and were done on these days, as a histogram.
@@ -203,262 +166,168 @@ ON CONFLICT ON CONSTRAINT latency_pkey DO UPDATE
 SET count = EXCLUDED.count
 WHERE latency.count <> EXCLUDED.count;
 
--- name: incoming_recount
+-- name: incoming_count
 -- purpose: What contacts sent on these days, by type.
--- locks: the tallies of these days
--- replay: the same numbers
-WITH fresh AS (
-    SELECT
-        days.day,
-        message.type AS label,
-        '' AS outcome,
-        COUNT(*) AS count,
-        0 AS amount_minor
-    FROM UNNEST(%(days)s::date[], %(begins)s::timestamptz[], %(ends)s::timestamptz[]) AS days (day, begins_at, ends_at)
-    INNER JOIN messaging.message AS message
-        ON message.received_at >= days.begins_at
-        AND message.received_at < days.ends_at
-    WHERE
-        (message.received_at AT TIME ZONE %(timezone)s)::date = days.day
-    GROUP BY 1, 2, 3
-),
-zeroed AS (
-    UPDATE dashboards.tally AS tally
-    SET count = 0,
-        amount_minor = 0
-    WHERE
-        tally.noun = 'incoming'
-        AND tally.day = ANY(%(days)s::date[])
-        AND tally.count <> 0
-        AND NOT EXISTS (
-            SELECT FROM fresh
-            WHERE (fresh.day, fresh.label, fresh.outcome) = (tally.day, tally.label, tally.outcome)
-        )
-)
-INSERT INTO dashboards.tally AS tally (noun, day, label, outcome, count, amount_minor)
-SELECT 'incoming', fresh.day, fresh.label, fresh.outcome, fresh.count, fresh.amount_minor
-FROM fresh
-ON CONFLICT ON CONSTRAINT tally_pkey DO UPDATE
-SET count = EXCLUDED.count,
-    amount_minor = EXCLUDED.amount_minor
-WHERE (tally.count, tally.amount_minor) <> (EXCLUDED.count, EXCLUDED.amount_minor);
+-- locks: none
+-- replay: reads only
+SELECT
+    days.day,
+    message.type AS label,
+    '' AS outcome,
+    COUNT(*) AS count,
+    0 AS amount_minor
+FROM UNNEST(%(days)s::date[], %(begins)s::timestamptz[], %(ends)s::timestamptz[]) AS days (day, begins_at, ends_at)
+INNER JOIN messaging.message AS message
+    ON message.received_at >= days.begins_at
+    AND message.received_at < days.ends_at
+WHERE
+    (message.received_at AT TIME ZONE %(timezone)s)::date = days.day
+GROUP BY 1, 2, 3;
 
--- name: outgoing_recount
+-- name: outgoing_count
 -- purpose: What was to be sent on these days, by purpose and by where it stands now.
--- locks: the tallies of these days
--- replay: the same numbers
-WITH fresh AS (
-    SELECT
-        days.day,
-        outbox.purpose AS label,
-        outbox.state AS outcome,
-        COUNT(*) AS count,
-        0 AS amount_minor
-    FROM UNNEST(%(days)s::date[], %(begins)s::timestamptz[], %(ends)s::timestamptz[]) AS days (day, begins_at, ends_at)
-    INNER JOIN messaging.outbox AS outbox
-        ON outbox.queued_at >= days.begins_at
-        AND outbox.queued_at < days.ends_at
-    WHERE
-        (outbox.queued_at AT TIME ZONE %(timezone)s)::date = days.day
-    GROUP BY 1, 2, 3
-),
-zeroed AS (
-    UPDATE dashboards.tally AS tally
-    SET count = 0,
-        amount_minor = 0
-    WHERE
-        tally.noun = 'outgoing'
-        AND tally.day = ANY(%(days)s::date[])
-        AND tally.count <> 0
-        AND NOT EXISTS (
-            SELECT FROM fresh
-            WHERE (fresh.day, fresh.label, fresh.outcome) = (tally.day, tally.label, tally.outcome)
-        )
-)
-INSERT INTO dashboards.tally AS tally (noun, day, label, outcome, count, amount_minor)
-SELECT 'outgoing', fresh.day, fresh.label, fresh.outcome, fresh.count, fresh.amount_minor
-FROM fresh
-ON CONFLICT ON CONSTRAINT tally_pkey DO UPDATE
-SET count = EXCLUDED.count,
-    amount_minor = EXCLUDED.amount_minor
-WHERE (tally.count, tally.amount_minor) <> (EXCLUDED.count, EXCLUDED.amount_minor);
+-- locks: none
+-- replay: reads only
+SELECT
+    days.day,
+    outbox.purpose AS label,
+    outbox.state AS outcome,
+    COUNT(*) AS count,
+    0 AS amount_minor
+FROM UNNEST(%(days)s::date[], %(begins)s::timestamptz[], %(ends)s::timestamptz[]) AS days (day, begins_at, ends_at)
+INNER JOIN messaging.outbox AS outbox
+    ON outbox.queued_at >= days.begins_at
+    AND outbox.queued_at < days.ends_at
+WHERE
+    (outbox.queued_at AT TIME ZONE %(timezone)s)::date = days.day
+GROUP BY 1, 2, 3;
 
--- name: claim_recount
+-- name: claim_count
 -- purpose: Claims opened on these days, by origin and by where they stand now.
--- locks: the tallies of these days
--- replay: the same numbers
-WITH fresh AS (
-    SELECT
-        days.day,
-        claim.origin AS label,
-        claim.state AS outcome,
-        COUNT(*) AS count,
-        0 AS amount_minor
-    FROM UNNEST(%(days)s::date[], %(begins)s::timestamptz[], %(ends)s::timestamptz[]) AS days (day, begins_at, ends_at)
-    INNER JOIN payments.claim AS claim
-        ON claim.opened_at >= days.begins_at
-        AND claim.opened_at < days.ends_at
-    WHERE
-        (claim.opened_at AT TIME ZONE %(timezone)s)::date = days.day
-    GROUP BY 1, 2, 3
-),
-zeroed AS (
-    UPDATE dashboards.tally AS tally
-    SET count = 0,
-        amount_minor = 0
-    WHERE
-        tally.noun = 'claim'
-        AND tally.day = ANY(%(days)s::date[])
-        AND tally.count <> 0
-        AND NOT EXISTS (
-            SELECT FROM fresh
-            WHERE (fresh.day, fresh.label, fresh.outcome) = (tally.day, tally.label, tally.outcome)
-        )
-)
-INSERT INTO dashboards.tally AS tally (noun, day, label, outcome, count, amount_minor)
-SELECT 'claim', fresh.day, fresh.label, fresh.outcome, fresh.count, fresh.amount_minor
-FROM fresh
-ON CONFLICT ON CONSTRAINT tally_pkey DO UPDATE
-SET count = EXCLUDED.count,
-    amount_minor = EXCLUDED.amount_minor
-WHERE (tally.count, tally.amount_minor) <> (EXCLUDED.count, EXCLUDED.amount_minor);
+-- locks: none
+-- replay: reads only
+SELECT
+    days.day,
+    claim.origin AS label,
+    claim.state AS outcome,
+    COUNT(*) AS count,
+    0 AS amount_minor
+FROM UNNEST(%(days)s::date[], %(begins)s::timestamptz[], %(ends)s::timestamptz[]) AS days (day, begins_at, ends_at)
+INNER JOIN payments.claim AS claim
+    ON claim.opened_at >= days.begins_at
+    AND claim.opened_at < days.ends_at
+WHERE
+    (claim.opened_at AT TIME ZONE %(timezone)s)::date = days.day
+GROUP BY 1, 2, 3;
 
--- name: payment_recount
+-- name: payment_count
 -- purpose: Payments confirmed on these days and not taken back, by currency.
--- locks: the tallies of these days
--- replay: the same numbers
-WITH fresh AS (
-    SELECT
-        days.day,
-        claim.currency AS label,
-        '' AS outcome,
-        COUNT(*) AS count,
-        SUM(claim.verified_minor)::bigint AS amount_minor
-    FROM UNNEST(%(days)s::date[], %(begins)s::timestamptz[], %(ends)s::timestamptz[]) AS days (day, begins_at, ends_at)
-    INNER JOIN payments.claim AS claim
-        ON claim.approved_at >= days.begins_at
-        AND claim.approved_at < days.ends_at
-    WHERE
-        (claim.approved_at AT TIME ZONE %(timezone)s)::date = days.day
-        AND claim.state IN ('approved', 'reconciled')
-    GROUP BY 1, 2, 3
-),
-zeroed AS (
-    UPDATE dashboards.tally AS tally
-    SET count = 0,
-        amount_minor = 0
-    WHERE
-        tally.noun = 'payment'
-        AND tally.day = ANY(%(days)s::date[])
-        AND tally.count <> 0
-        AND NOT EXISTS (
-            SELECT FROM fresh
-            WHERE (fresh.day, fresh.label, fresh.outcome) = (tally.day, tally.label, tally.outcome)
-        )
-)
-INSERT INTO dashboards.tally AS tally (noun, day, label, outcome, count, amount_minor)
-SELECT 'payment', fresh.day, fresh.label, fresh.outcome, fresh.count, fresh.amount_minor
-FROM fresh
-ON CONFLICT ON CONSTRAINT tally_pkey DO UPDATE
-SET count = EXCLUDED.count,
-    amount_minor = EXCLUDED.amount_minor
-WHERE (tally.count, tally.amount_minor) <> (EXCLUDED.count, EXCLUDED.amount_minor);
+-- locks: none
+-- replay: reads only
+SELECT
+    days.day,
+    claim.currency AS label,
+    '' AS outcome,
+    COUNT(*) AS count,
+    SUM(claim.verified_minor)::bigint AS amount_minor
+FROM UNNEST(%(days)s::date[], %(begins)s::timestamptz[], %(ends)s::timestamptz[]) AS days (day, begins_at, ends_at)
+INNER JOIN payments.claim AS claim
+    ON claim.approved_at >= days.begins_at
+    AND claim.approved_at < days.ends_at
+WHERE
+    (claim.approved_at AT TIME ZONE %(timezone)s)::date = days.day
+    AND claim.state IN ('approved', 'reconciled')
+GROUP BY 1, 2, 3;
 
--- name: reminder_recount
+-- name: reminder_count
 -- purpose: Debts reminded of for the first time on these days, and whether they were paid afterwards.
--- locks: the tallies of these days
--- replay: the same numbers
-WITH fresh AS (
-    SELECT
-        days.day,
-        '' AS label,
-        CASE
-            WHEN obligation.state = 'paid' AND obligation.paid_at >= reminder.state_at THEN 'paid' ELSE 'open'
-        END AS outcome,
-        COUNT(*) AS count,
-        0 AS amount_minor
-    FROM UNNEST(%(days)s::date[], %(begins)s::timestamptz[], %(ends)s::timestamptz[]) AS days (day, begins_at, ends_at)
-    INNER JOIN payments.reminder AS reminder
-        ON reminder.state_at >= days.begins_at
-        AND reminder.state_at < days.ends_at
-    INNER JOIN payments.obligation AS obligation ON obligation.id = reminder.obligation_id
-    WHERE
-        (reminder.state_at AT TIME ZONE %(timezone)s)::date = days.day
-        AND reminder.state = 'queued'
-        AND NOT EXISTS (
-            SELECT FROM payments.reminder AS earlier
-            WHERE
-                earlier.obligation_id = reminder.obligation_id
-                AND earlier.state = 'queued'
-                AND (earlier.state_at, earlier.id) < (reminder.state_at, reminder.id)
-        )
-    GROUP BY 1, 2, 3
-),
-zeroed AS (
-    UPDATE dashboards.tally AS tally
-    SET count = 0,
-        amount_minor = 0
-    WHERE
-        tally.noun = 'reminder'
-        AND tally.day = ANY(%(days)s::date[])
-        AND tally.count <> 0
-        AND NOT EXISTS (
-            SELECT FROM fresh
-            WHERE (fresh.day, fresh.label, fresh.outcome) = (tally.day, tally.label, tally.outcome)
-        )
-)
-INSERT INTO dashboards.tally AS tally (noun, day, label, outcome, count, amount_minor)
-SELECT 'reminder', fresh.day, fresh.label, fresh.outcome, fresh.count, fresh.amount_minor
-FROM fresh
-ON CONFLICT ON CONSTRAINT tally_pkey DO UPDATE
-SET count = EXCLUDED.count,
-    amount_minor = EXCLUDED.amount_minor
-WHERE (tally.count, tally.amount_minor) <> (EXCLUDED.count, EXCLUDED.amount_minor);
+-- locks: none
+-- replay: reads only
+SELECT
+    days.day,
+    '' AS label,
+    CASE
+        WHEN obligation.state = 'paid' AND obligation.paid_at >= reminder.state_at THEN 'paid' ELSE 'open'
+    END AS outcome,
+    COUNT(*) AS count,
+    0 AS amount_minor
+FROM UNNEST(%(days)s::date[], %(begins)s::timestamptz[], %(ends)s::timestamptz[]) AS days (day, begins_at, ends_at)
+INNER JOIN payments.reminder AS reminder
+    ON reminder.state_at >= days.begins_at
+    AND reminder.state_at < days.ends_at
+INNER JOIN payments.obligation AS obligation ON obligation.id = reminder.obligation_id
+WHERE
+    (reminder.state_at AT TIME ZONE %(timezone)s)::date = days.day
+    AND reminder.state = 'queued'
+    AND NOT EXISTS (
+        SELECT FROM payments.reminder AS earlier
+        WHERE
+            earlier.obligation_id = reminder.obligation_id
+            AND earlier.state = 'queued'
+            AND (earlier.state_at, earlier.id) < (reminder.state_at, reminder.id)
+    )
+GROUP BY 1, 2, 3;
 
--- name: session_recount
+-- name: session_count
 -- purpose: Classes begun on these days by what their newest result says; of known ones, students by attendance.
--- locks: the tallies of these days
+-- locks: none
+-- replay: reads only
+SELECT
+    days.day,
+    said.label,
+    said.outcome,
+    SUM(said.count)::bigint AS count,
+    0 AS amount_minor
+FROM UNNEST(%(days)s::date[], %(begins)s::timestamptz[], %(ends)s::timestamptz[]) AS days (day, begins_at, ends_at)
+INNER JOIN attendance.session AS session
+    ON session.starts_at >= days.begins_at
+    AND session.starts_at < days.ends_at
+CROSS JOIN LATERAL (
+    SELECT
+        result.verdict,
+        result.attended,
+        result.counted
+    FROM attendance.result AS result
+    WHERE result.session_id = session.id
+    ORDER BY result.version DESC
+    LIMIT 1
+) AS newest
+CROSS JOIN LATERAL (
+    VALUES
+        ('class', newest.verdict, 1),
+        ('student', 'attended', newest.attended),
+        ('student', 'missed', newest.counted - newest.attended)
+) AS said (label, outcome, count)
+WHERE
+    (session.starts_at AT TIME ZONE %(timezone)s)::date = days.day
+    AND session.state = 'scheduled'
+    AND said.count > 0
+GROUP BY 1, 2, 3;
+
+-- name: tally_store
+-- purpose: Make the tallies of a noun what was counted: of these days, or of all without them, and of these outcomes, or
+--          of all without them. What was counted before and is not there any more becomes zero.
+-- locks: the tallies it changes; the caller holds the row of refreshed, so nobody else counts meanwhile
 -- replay: the same numbers
 WITH fresh AS (
     SELECT
-        days.day,
-        said.label,
-        said.outcome,
-        SUM(said.count)::bigint AS count,
-        0 AS amount_minor
-    FROM UNNEST(%(days)s::date[], %(begins)s::timestamptz[], %(ends)s::timestamptz[]) AS days (day, begins_at, ends_at)
-    INNER JOIN attendance.session AS session
-        ON session.starts_at >= days.begins_at
-        AND session.starts_at < days.ends_at
-    CROSS JOIN LATERAL (
-        SELECT
-            result.verdict,
-            result.attended,
-            result.counted
-        FROM attendance.result AS result
-        WHERE result.session_id = session.id
-        ORDER BY result.version DESC
-        LIMIT 1
-    ) AS newest
-    CROSS JOIN LATERAL (
-        VALUES
-            ('class', newest.verdict, 1),
-            ('student', 'attended', newest.attended),
-            ('student', 'missed', newest.counted - newest.attended)
-    ) AS said (label, outcome, count)
-    WHERE
-        (session.starts_at AT TIME ZONE %(timezone)s)::date = days.day
-        AND session.state = 'scheduled'
-        AND said.count > 0
-    GROUP BY 1, 2, 3
+        counted.day,
+        counted.label,
+        counted.outcome,
+        counted.count,
+        counted.amount_minor
+    FROM UNNEST(
+        %(day)s::date[], %(label)s::text[], %(outcome)s::text[], %(count)s::bigint[], %(amount_minor)s::bigint[]
+    ) AS counted (day, label, outcome, count, amount_minor)
 ),
 zeroed AS (
     UPDATE dashboards.tally AS tally
     SET count = 0,
         amount_minor = 0
     WHERE
-        tally.noun = 'session'
-        AND tally.day = ANY(%(days)s::date[])
+        tally.noun = %(noun)s
+        AND (%(days)s::date[] IS NULL OR tally.day = ANY(%(days)s::date[]))
+        AND (%(outcomes)s::text[] IS NULL OR tally.outcome = ANY(%(outcomes)s::text[]))
         AND tally.count <> 0
         AND NOT EXISTS (
             SELECT FROM fresh
@@ -466,7 +335,7 @@ zeroed AS (
         )
 )
 INSERT INTO dashboards.tally AS tally (noun, day, label, outcome, count, amount_minor)
-SELECT 'session', fresh.day, fresh.label, fresh.outcome, fresh.count, fresh.amount_minor
+SELECT %(noun)s, fresh.day, fresh.label, fresh.outcome, fresh.count, fresh.amount_minor
 FROM fresh
 ON CONFLICT ON CONSTRAINT tally_pkey DO UPDATE
 SET count = EXCLUDED.count,

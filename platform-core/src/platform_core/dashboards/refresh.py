@@ -43,14 +43,15 @@ KEPT_DAYS = 60
 
 _MARGIN, _ONE_DAY = timedelta(hours=3), timedelta(days=1)
 
-_RECOUNTS: Mapping[str, str] = {
-    "incoming": "incoming_recount",
-    "outgoing": "outgoing_recount",
-    "claim": "claim_recount",
-    "payment": "payment_recount",
-    "reminder": "reminder_recount",
-    "session": "session_recount",
+_COUNTS: Mapping[str, str] = {
+    "incoming": "incoming_count",
+    "outgoing": "outgoing_count",
+    "claim": "claim_count",
+    "payment": "payment_count",
+    "reminder": "reminder_count",
+    "session": "session_count",
 }
+"""What triggers mark, and the statement that counts it on given days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +115,9 @@ def rebuild(tx: Tx, *, timezone: str, now: datetime) -> Refreshed:
     run_days = _days(tx, "run_days_find", timezone)
     if run_days and run_days[0] <= now.date() - timedelta(days=KEPT_DAYS - 1):
         run_days = run_days[2:]  # a part of it is dropped already: it stays as it was counted when whole
-    _recount(tx, dict.fromkeys(_RECOUNTS, days), run_days, timezone=timezone)
+    _recount(tx, dict.fromkeys(_COUNTS, days), run_days, timezone=timezone)
     tx.execute(R["refreshed_end"], {"timezone": timezone, "now": now})
-    return Refreshed(len(run_days) + len(days) * len(_RECOUNTS), whole=True)
+    return Refreshed(len(run_days) + len(days) * len(_COUNTS), whole=True)
 
 
 def _days(tx: Tx, edges: str, timezone: str) -> list[date]:
@@ -130,14 +131,24 @@ def _days(tx: Tx, edges: str, timezone: str) -> list[date]:
 
 def _recount(tx: Tx, touched: Mapping[str, Iterable[date]], run_days: list[date], *, timezone: str) -> None:
     for noun, days in sorted(touched.items()):
-        tx.execute(R[_RECOUNTS[noun]], _facts(list(days), timezone))
+        _store(tx, noun, _COUNTS[noun], _facts(list(days), timezone))
     if run_days:
         facts = _facts(run_days, timezone)
         # Two plain instants: days of history outside are not even opened.
         facts |= {"since": min(facts["begins"]), "until": max(facts["ends"])}
-        tx.execute(R["run_recount"], facts)
+        _store(tx, "run", "run_count", facts, outcomes=["done", "cancelled"])
         tx.execute(R["latency_recount"], {**facts, "prompt_kinds": list(PROMPT_KINDS)})
-    tx.execute(R["failure_recount"], {"timezone": timezone})
+    _store(tx, "run", "failure_count", {"timezone": timezone}, outcomes=["failed"])
+
+
+def _store(
+    tx: Tx, noun: str, count: str, facts: Mapping[str, Any], *, outcomes: list[str] | None = None
+) -> None:
+    """Count, and make the tallies so: of the days and outcomes named, or of all where none are."""
+    columns = ("day", "label", "outcome", "count", "amount_minor")
+    counted = tx.execute(R[count], facts).fetchall()
+    values = {column: [row[at] for row in counted] for at, column in enumerate(columns)}
+    tx.execute(R["tally_store"], {"noun": noun, "days": facts.get("days"), "outcomes": outcomes, **values})
 
 
 def _facts(days: list[date], timezone: str) -> dict[str, Any]:
