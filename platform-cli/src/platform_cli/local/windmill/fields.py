@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -44,19 +44,7 @@ class Fields:
 
     def only(self, **allowed: Rule) -> None:
         """Refuse what is not known, or not of its type, or not one of the values given."""
-        for name, value in self.values.items():
-            if name not in allowed:
-                raise self.problem(
-                    name, "the local runtime does not do this", "Remove the field, or use a Windmill server."
-                )
-            rule = allowed[name]
-            choices = rule if isinstance(rule, tuple) else (rule,)
-            types = tuple(choice for choice in choices if isinstance(choice, type))
-            if types and not isinstance(value, types):
-                raise self.problem(name, f"{shown(value)} is not of the right type")
-            if not types and not any(value == choice and type(value) is type(choice) for choice in choices):
-                known = ", ".join(shown(choice) for choice in choices)
-                raise self.problem(name, f"{shown(value)} is not done here; known: {known}")
+        check(self.values, allowed, self.problem)
 
     def mapping(self, name: str) -> Fields:
         """A required field that holds fields."""
@@ -94,6 +82,28 @@ class Fields:
     def flag(self, name: str) -> bool:
         """Whether the field is there and true."""
         return self.values.get(name) is True
+
+
+def check(
+    values: Mapping[str, Json], allowed: Mapping[str, Rule], problem: Callable[..., InvalidInput]
+) -> None:
+    """Refuse a field that is not known, or not of its type, or not one of the values given.
+
+    `problem` makes the error from the field's name, the reason and, if there is one, the next step.
+    """
+    for name, value in values.items():
+        if name not in allowed:
+            raise problem(
+                name, "the local runtime does not do this", "Remove the field, or use a Windmill server."
+            )
+        rule = allowed[name]
+        choices = rule if isinstance(rule, tuple) else (rule,)
+        types = tuple(choice for choice in choices if isinstance(choice, type))
+        if types and not isinstance(value, types):
+            raise problem(name, f"{shown(value)} is not of the right type")
+        if not types and not any(value == choice and type(value) is type(choice) for choice in choices):
+            known = ", ".join(shown(choice) for choice in choices)
+            raise problem(name, f"{shown(value)} is not done here; known: {known}")
 
 
 def read_fields(file: Path, text: str) -> Fields:

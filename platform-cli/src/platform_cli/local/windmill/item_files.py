@@ -6,12 +6,11 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from platform_cli.local.windmill.fields import as_json, shown
+from platform_cli.local.windmill.fields import Rule, as_json, check
 from platform_cli.local.windmill.jsonb import Json
 from platform_core.errors import InvalidInput, UnreadableFile
 
@@ -38,19 +37,7 @@ class ItemFile:
 
     def only(self, **allowed: Rule) -> None:
         """Check that each field is known, and is one of the values or of the types given."""
-        for name, value in self.fields.items():
-            if name not in allowed:
-                raise self.problem(
-                    name, "the local runtime does not do this", "Remove the field, or use a Windmill server."
-                )
-            rule = allowed[name]
-            choices = rule if isinstance(rule, tuple) else (rule,)
-            types = tuple(choice for choice in choices if isinstance(choice, type))
-            if types and not isinstance(value, types):
-                raise self.problem(name, f"{shown(value)} is not of the right type")
-            if not types and not any(value == choice and type(value) is type(choice) for choice in choices):
-                known = ", ".join(shown(choice) for choice in choices)
-                raise self.problem(name, f"{shown(value)} is not done here; known: {known}")
+        check(self.fields, allowed, self.problem)
 
     def known_script(self, known: Collection[tuple[str, str]]) -> str:
         """The path in `script_path`; with its kind, `script` or `flow`, it has to be among the known ones."""
@@ -65,9 +52,6 @@ class ItemFile:
         if not isinstance(value, str) or not value:
             raise self.problem(name, "a text is required")
         return value
-
-
-Rule: TypeAlias = "type | tuple[type, ...] | tuple[Json, ...]"
 
 
 def _line_of(file: Path, name: str) -> int:

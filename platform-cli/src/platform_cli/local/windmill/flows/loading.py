@@ -15,15 +15,15 @@ from pathlib import Path
 from platform_cli.local.windmill.fields import Fields, read_fields
 from platform_cli.local.windmill.flows.model import Flow
 from platform_cli.local.windmill.flows.parsing import Parser
+from platform_cli.local.windmill.item_files import read_text
 from platform_cli.local.windmill.jsonb import Json
 from platform_cli.local.windmill.locks import missing_requirement
-from platform_core.errors import InvalidInput, PlatformError, UnreadableFile
+from platform_core.errors import InvalidInput, PlatformError
 
 SUFFIX = "__flow"
 FILE = "flow.yaml"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
 _INLINE = "!inline "
-_MAX_FILE_BYTES = 4 * 1024 * 1024
 
 
 def load_flows(
@@ -82,7 +82,7 @@ def _check_home(entry: Path) -> None:
 
 
 def _flow(home: Path, parser: Parser) -> Flow:
-    fields = read_fields(home / FILE, _text(home / FILE))
+    fields = read_fields(home / FILE, read_text(home / FILE))
     fields.only(
         summary=(str, type(None)),
         description=(str, type(None)),
@@ -136,7 +136,7 @@ def _inline_file(at: Fields, key: str, text: str, home: Path) -> str:
         raise at.problem(key, "only the content and the lock of a rawscript stand in a file of their own")
     if Path(name).name != name or not (home / name).is_file():
         raise at.problem(key, f"there is no file {name} beside {FILE}", "Write it, or correct the name.")
-    content = _text(home / name)
+    content = read_text(home / name)
     if key == "lock" and (requirement := missing_requirement(content)):
         raise at.problem(
             key,
@@ -144,17 +144,6 @@ def _inline_file(at: Fields, key: str, text: str, home: Path) -> str:
             "Install it, or use a Windmill server.",
         )
     return content
-
-
-def _text(file: Path) -> str:
-    try:
-        if file.stat().st_size > _MAX_FILE_BYTES:
-            raise UnreadableFile(f"{file} is larger than {_MAX_FILE_BYTES} bytes")
-        return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UnreadableFile(f"{file} is not UTF-8", next_step="Save it as UTF-8.") from error
-    except OSError as error:
-        raise UnreadableFile(f"{file} cannot be read ({error.strerror})") from error
 
 
 def _refuse_circle(path: str, parsers: Mapping[str, Parser], flows: dict[str, Flow]) -> None:
