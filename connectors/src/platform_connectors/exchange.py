@@ -27,6 +27,8 @@ from platform_core.errors import (
     AmbiguousOutcome,
     ConfigurationError,
     ConnectorError,
+    NeedsReconciliation,
+    PermanentRefusal,
     SecretRejected,
     TransientFailure,
 )
@@ -197,6 +199,13 @@ def look(look_once: Callable[[], tuple[HealthStatus, Sequence[str]]], clock: Clo
 
 
 # --- What answers carry -------------------------------------------------------------------------------------
+
+
+def kind_of_read(kind: type[ConnectorError]) -> type[ConnectorError]:
+    """What a refusal means for a read: it changed nothing, so none is ambiguous, and what is gone is gone."""
+    if kind is AmbiguousOutcome:
+        return TransientFailure
+    return PermanentRefusal if kind is NeedsReconciliation else kind
 
 
 def retry_after_s(value: str, now: datetime, *, default_s: float) -> float:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from platform_connectors.exchange import code_text, retry_after_s
+from platform_connectors.exchange import code_text, kind_of_read, retry_after_s
 from platform_connectors.signed import parse_strict_json
 from platform_core.errors import (
     AmbiguousOutcome,
@@ -21,7 +21,6 @@ from platform_core.errors import (
     NeedsReconciliation,
     PermanentRefusal,
     RateLimited,
-    TransientFailure,
 )
 
 DEFAULT_RETRY_AFTER_S = 60.0
@@ -90,12 +89,7 @@ def mutation_error(refusal: Refusal, now: datetime, deed: str) -> ConnectorError
 
 def read_error(refusal: Refusal, now: datetime, deed: str) -> ConnectorError:
     """The error of a read. Reads change nothing, so none is ambiguous, and what is gone is gone."""
-    kind = classify(refusal.status)
-    if kind is AmbiguousOutcome:
-        kind = TransientFailure
-    elif kind is NeedsReconciliation:
-        kind = PermanentRefusal
-    return _error(kind, refusal, now, deed)
+    return _error(kind_of_read(classify(refusal.status)), refusal, now, deed)
 
 
 def _error(kind: type[ConnectorError], refusal: Refusal, now: datetime, deed: str) -> ConnectorError:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from platform_connectors.exchange import code_text, retry_after_s
+from platform_connectors.exchange import code_text, kind_of_read, retry_after_s
 from platform_connectors.signed import parse_strict_json
 from platform_core.errors import (
     AmbiguousOutcome,
@@ -25,7 +25,6 @@ from platform_core.errors import (
     RateLimited,
     RecipientOptedOut,
     RecipientRefused,
-    TransientFailure,
 )
 
 DEFAULT_RETRY_AFTER_S = 6.0
@@ -171,12 +170,7 @@ def send_error(refusal: Refusal, now: datetime) -> ConnectorError:
 
 def read_error(refusal: Refusal, now: datetime, deed: str = "the download") -> ConnectorError:
     """The error of a read. Reads change nothing, so none is ambiguous, and what is gone is gone for good."""
-    kind = classify(refusal)
-    if kind is AmbiguousOutcome:
-        kind = TransientFailure
-    elif kind is NeedsReconciliation:
-        kind = PermanentRefusal
-    return _error(kind, refusal, now, deed)
+    return _error(kind_of_read(classify(refusal)), refusal, now, deed)
 
 
 def _error(kind: type[ConnectorError], refusal: Refusal, now: datetime, deed: str) -> ConnectorError:
