@@ -46,9 +46,14 @@ class Copy:
         return Terminal({}, self.root).say(*arguments)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """A tool of the environment, on the copy's own sources."""
+        """A tool of the environment, on the copy's own sources, as at a person's terminal.
+
+        Where `CI` is set pytest repeats each message whole in its summary.
+        """
         paths = [self.root / "connectors/src", self.root]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
+        for name in ("CI", "BUILD_NUMBER"):
+            environment.pop(name, None)
         return subprocess.run(
             [sys.executable, "-m", *arguments],
             cwd=self.root,
