@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,12 @@ from tests.support.databases import Databases, TenantDatabase
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How much of what is proven by many rounds is run."""
     parser.addoption("--thorough", action="store_true", help="every round of the killing tests: `make kills`")
+
+
+def pytest_configure() -> None:
+    """Take Ctrl-C even where a shell put the run into the background: programs under test inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
