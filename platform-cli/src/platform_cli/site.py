@@ -16,6 +16,7 @@ from pathlib import Path
 
 from platform_cli.local import postgres
 from platform_cli.local.secret_store import FileSecretStore
+from platform_cli.root import find_root
 from platform_core.app import App, open_app
 from platform_core.db import Tx, open_connection
 from platform_core.db.connect import translated
@@ -151,16 +152,6 @@ def open_site() -> Iterator[Site]:
         )
     with postgres.running(folder) as cluster:
         yield Site(root, state, cluster.admin_dsn, store, settings)
-
-
-def find_root(start: Path) -> Path:
-    """The checkout that holds `start`. Raises: ConfigurationError."""
-    for folder in (start, *start.parents):
-        if (folder / "customers").is_dir() and (folder / "platform-core").is_dir():
-            return folder
-    raise ConfigurationError(
-        f"{start} is not inside the repository", next_step="Change into the checkout first."
-    )
 
 
 def member(handle: str) -> Actor:

@@ -69,6 +69,20 @@ class InvalidPolicy(InvalidInput):
     code = "invalid_policy"
 
 
+class InvalidPlan(InvalidInput):
+    """The file is not a plan that this wmctl can carry out."""
+
+    code = "invalid_plan"
+    default_next_step = "Make it again with `wmctl plan --out FILE`."
+
+
+class FolderRefused(InvalidInput):
+    """Something in the folder cannot be kept in step with Windmill."""
+
+    code = "folder_refused"
+    default_next_step = "Correct each file that is named, then run the same command again."
+
+
 class SessionInvalid(InvalidInput):
     """The session is not one whose attendance can be computed."""
 
@@ -87,6 +101,13 @@ class UnknownTenant(NotFound):
     """There is no customer of that name."""
 
     code = "unknown_tenant"
+
+
+class DeployFailed(PlatformError):
+    """A deploy or its undoing did not end well; each item is named with what became of it."""
+
+    code = "deploy_failed"
+    default_next_step = "Run `wmctl plan`: it tells what was applied and what was not."
 
 
 # --- What the platform refuses --------------------------------------------------------------------------
@@ -111,6 +132,53 @@ class StateConflict(Refused):
     """The thing is no longer in the state this needs."""
 
     code = "state_conflict"
+
+
+class NotConfirmed(Refused):
+    """Nobody confirmed it, and nothing was written."""
+
+    code = "not_confirmed"
+
+
+class StalePlan(StateConflict):
+    """Git or Windmill has changed since the plan was made."""
+
+    code = "stale_plan"
+    default_next_step = "Nothing was written. Look at a new one: `wmctl plan`."
+
+
+class DeployRunning(StateConflict):
+    """Somebody else deploys this customer now."""
+
+    code = "deploy_running"
+
+
+class LockLost(StateConflict):
+    """The lock of this deploy was broken by somebody; nothing more is written."""
+
+    code = "lock_lost"
+    default_next_step = "Run `wmctl plan`: it tells what was applied and what was not."
+
+
+class StateUnreadable(Refused):
+    """What wmctl keeps in Windmill about its deploys cannot be understood."""
+
+    code = "state_unreadable"
+
+
+class FolderChanged(StateConflict):
+    """A file of the folder was changed meanwhile; nothing was written."""
+
+    code = "folder_changed"
+    default_next_step = "Run the same command again: it reads the folder anew."
+
+
+class FolderBusy(Refused):
+    """Another program is writing into the folder."""
+
+    code = "folder_busy"
+    retryable = True
+    default_next_step = "Wait for it to end, then run the same command again."
 
 
 class IdempotencyConflict(Refused):
@@ -330,3 +398,93 @@ class UnsupportedCapability(ConnectorError):
 
     code = "connector_unsupported"
     exit_code = 6
+
+
+# --- What a Windmill answered -----------------------------------------------------------------------------
+
+
+class WindmillError(PlatformError):
+    """A Windmill refused or could not be understood."""
+
+    code = "windmill_error"
+    http_status = 502
+
+    def __init__(
+        self, message: str = "", *, status: int = 0, said: str = "", next_step: str = "", **facts: object
+    ) -> None:
+        """`status` is the HTTP status, 0 without an answer; `said` the server's words, no secrets in it."""
+        self.status = status
+        self.said = said
+        super().__init__(message, next_step=next_step, **facts)
+
+
+class WindmillTokenRejected(WindmillError):
+    """Windmill does not accept the token."""
+
+    code = "windmill_token_rejected"
+    exit_code = 6
+    default_next_step = "Make a new token in Windmill and give it with `wmctl target add`."
+
+
+class WindmillDenied(WindmillError):
+    """Windmill does not allow the token's owner to do that."""
+
+    code = "windmill_denied"
+    http_status = 403
+    exit_code = 4
+    default_next_step = "Use the token of an administrator, or of a member of wm_deployers."
+
+
+class WindmillNotFound(WindmillError):
+    """Windmill has no such thing."""
+
+    code = "windmill_not_found"
+    http_status = 404
+    exit_code = 3
+
+
+class WindmillRefused(WindmillError):
+    """Windmill understood and refuses."""
+
+    code = "windmill_refused"
+    http_status = 409
+    exit_code = 4
+
+
+class WindmillFailed(WindmillError):
+    """Windmill failed at it."""
+
+    code = "windmill_failed"
+
+
+class WindmillUnreachable(WindmillError):
+    """Windmill does not answer; nothing was sent or changed."""
+
+    code = "windmill_unreachable"
+    http_status = 503
+    exit_code = 5
+    retryable = True
+
+
+class WindmillUncertain(WindmillError):
+    """Windmill was asked to write and did not answer: it may or may not have done it."""
+
+    code = "windmill_uncertain"
+    exit_code = 5
+    default_next_step = "Run `wmctl plan`: it reads what is there now."
+
+
+class NotWindmill(WindmillError):
+    """What answers there is not a Windmill that can be understood."""
+
+    code = "not_windmill"
+    exit_code = 6
+
+
+# --- What stops a deploy ----------------------------------------------------------------------------------
+
+
+class PlanNotDeployable(Refused):
+    """The plan cannot be carried out as it is."""
+
+    code = "plan_not_deployable"

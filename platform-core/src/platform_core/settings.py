@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from hmac import compare_digest
 from pathlib import Path
@@ -108,6 +108,33 @@ class Settings:
     ingest_windmill_token: Secret | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class TargetVariables:
+    """Which Windmill the environment names for `wmctl`: one by its `target` name, or one whole.
+
+    `config_home` is the folder of the user's configuration: `XDG_CONFIG_HOME`, else `~/.config`.
+    """
+
+    config_home: Path
+    target: str | None = None
+    url: str | None = None
+    workspace: str | None = None
+    token: Secret | None = None
+    kind: str | None = None
+    insecure: bool = False
+
+
+TARGET_VARIABLES = (
+    "WMCTL_TARGET",
+    "WMCTL_URL",
+    "WMCTL_WORKSPACE",
+    "WMCTL_TOKEN",
+    "WMCTL_KIND",
+    "WMCTL_INSECURE",
+)
+_NOT_TARGETS = "WMCTL_TEST_"
+"""What the project's own tests are told; no command reads it."""
+
 VARIABLES = tuple(PREFIX + field.name.upper() for field in fields(Settings))
 
 
@@ -117,7 +144,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     Raises: SecretRejected, ConfigurationError; naming the variable, never the value of a secret.
     """
     found = os.environ if environment is None else environment
-    _refuse_misspelled(found)
+    _refuse_misspelled(found, PREFIX, VARIABLES)
     return Settings(
         database_url=_database_url(found, "PLATFORM_DATABASE_URL"),
         state_dir=_folder(found, "PLATFORM_STATE_DIR"),
@@ -128,6 +155,30 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         ingest_windmill_url=_address(found, "PLATFORM_INGEST_WINDMILL_URL"),
         ingest_windmill_workspace=_workspace(found, "PLATFORM_INGEST_WINDMILL_WORKSPACE"),
         ingest_windmill_token=_secret(found, "PLATFORM_INGEST_WINDMILL_TOKEN"),
+    )
+
+
+def load_target_variables(environment: Mapping[str, str] | None = None) -> TargetVariables:
+    """Read and judge what names a Windmill for `wmctl`; an empty variable is an absent one.
+
+    Raises: SecretRejected, ConfigurationError; naming the variable, never the token.
+    """
+    found = {
+        name: value
+        for name, value in (os.environ if environment is None else environment).items()
+        if value or not name.startswith("WMCTL_")
+    }
+    _refuse_misspelled(found, "WMCTL_", TARGET_VARIABLES)
+    home = found.get("XDG_CONFIG_HOME") or ""
+    return TargetVariables(
+        # The specification says that a path which is not absolute is to be ignored.
+        Path(home) if home.startswith("/") else Path(found.get("HOME") or "~").expanduser() / ".config",
+        found.get("WMCTL_TARGET"),
+        _address(found, "WMCTL_URL"),
+        _workspace(found, "WMCTL_WORKSPACE"),
+        _secret(found, "WMCTL_TOKEN"),
+        found.get("WMCTL_KIND"),
+        found.get("WMCTL_INSECURE", "").lower() in ("1", "true", "yes"),
     )
 
 
@@ -252,14 +303,18 @@ def _log_level(environment: Mapping[str, str], name: str) -> str:
     return level
 
 
-def _refuse_misspelled(environment: Mapping[str, str]) -> None:
-    unknown = sorted(name for name in environment if name.startswith(PREFIX) and name not in VARIABLES)
+def _refuse_misspelled(environment: Mapping[str, str], prefix: str, known: Sequence[str]) -> None:
+    unknown = sorted(
+        name
+        for name in environment
+        if name.startswith(prefix) and name not in known and not name.startswith(_NOT_TARGETS)
+    )
     if not unknown:
         return
     from difflib import get_close_matches  # noqa: PLC0415 - only a surprise pays for it
 
     for name in unknown:
-        for meant in get_close_matches(name, VARIABLES, n=1, cutoff=0.85):
+        for meant in get_close_matches(name, known, n=1, cutoff=0.85):
             raise ConfigurationError(
                 f"{name[:60]} is set, and no setting has that name", next_step=f"Did you mean {meant}?"
             )

@@ -63,6 +63,22 @@ class FileSecretStore:
                 ) from error
             raise UnreadableFile(f"The secret {name} cannot be stored: {_reason(error)}") from error
 
+    def list_names(self, prefix: str) -> list[str]:
+        """The names of the secrets below a path such as `tenant/acme`. Raises: UnreadableFile."""
+        folder = self._path(prefix)
+        try:
+            files = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
+        except OSError as error:
+            raise UnreadableFile(f"The secrets {prefix} cannot be listed: {_reason(error)}") from error
+        return sorted(path.relative_to(self._folder).as_posix() for path in files)
+
+    def forget(self, name: str) -> None:
+        """Remove the secret; what is not there is no failure. Raises: UnreadableFile."""
+        try:
+            self._path(name).unlink(missing_ok=True)
+        except OSError as error:
+            raise UnreadableFile(f"The secret {name} cannot be removed: {_reason(error)}") from error
+
     def _path(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
             raise InvalidInput(

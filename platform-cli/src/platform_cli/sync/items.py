@@ -34,6 +34,8 @@ class Kind(StrEnum):
     SCHEDULE = "schedule"
     HTTP_TRIGGER = "http_trigger"
 
+    __hash__ = str.__hash__  # an enumeration's own is Python, and keys are hashed ten times an item
+
 
 _WAVE = {kind: number for number, kind in enumerate(Kind)}
 SWITCHES = {Kind.SCHEDULE: "enabled", Kind.HTTP_TRIGGER: "mode"}
@@ -69,11 +71,21 @@ class Item:
 
     key: Key
     value: Mapping[str, Json] = field(repr=False)
+    _made: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def text(self) -> str:
+        """The whole value as one text: equal exactly when the values are. Made once, when first asked."""
+        if (text := self._made.get("text")) is None:
+            text = self._made["text"] = text_of(self.value)
+        return text
 
     @property
     def digest(self) -> str:
         """SHA-256 of everything a person could have edited: all but the locks. Hexadecimal."""
-        return digest_of(without_locks(self.key.kind, self.value))
+        if (digest := self._made.get("digest")) is None:
+            digest = self._made["digest"] = digest_of(without_locks(self.key.kind, self.value))
+        return digest
 
     @property
     def lock_digest(self) -> str:
@@ -82,9 +94,7 @@ class Item:
 
     def __eq__(self, other: object) -> bool:
         """Same key, same value, locks included."""
-        return (
-            isinstance(other, Item) and self.key == other.key and text_of(self.value) == text_of(other.value)
-        )
+        return isinstance(other, Item) and self.key == other.key and self.text == other.text
 
     def __hash__(self) -> int:
         """By key: equal items have equal keys."""
@@ -107,12 +117,18 @@ def digest_of(value: object) -> str:
 
 def tree_digest(tree: Tree) -> str:
     """SHA-256 of a whole tree, locks included."""
-    return digest_of([[str(key), item.digest, item.lock_digest] for key, item in sorted(tree.items())])
+    whole = hashlib.sha256()
+    for key in sorted(tree):
+        whole.update(f"{key}\n{tree[key].text}\n".encode("utf-8", "surrogatepass"))
+    return whole.hexdigest()
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def text_of(value: object) -> str:
     """A JSON value as one text: keys sorted, no space."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(value)
 
 
 # --- Locks ------------------------------------------------------------------------------------------------
@@ -132,14 +148,15 @@ def locks_of(kind: Kind, value: Mapping[str, Json]) -> Json:
     return _collected(value) if kind is Kind.FLOW else None
 
 
-def _is_raw_script(value: Mapping[str, Json]) -> bool:
+def is_raw_script(value: Mapping[str, Json]) -> bool:
+    """Whether this is the value of a step whose script stands in the flow itself."""
     return value.get("type") == "rawscript" and isinstance(value.get("content"), str)
 
 
 def _stripped(value: Json | Mapping[str, Json]) -> Json:
     match value:
         case Mapping():
-            skip = _is_raw_script(value)
+            skip = is_raw_script(value)
             return {name: _stripped(item) for name, item in value.items() if not (skip and name == "lock")}
         case list():
             return [_stripped(item) for item in value]
@@ -150,7 +167,7 @@ def _stripped(value: Json | Mapping[str, Json]) -> Json:
 def _collected(value: Json | Mapping[str, Json]) -> list[Json]:
     match value:
         case Mapping():
-            own: list[Json] = [value.get("lock")] if _is_raw_script(value) else []
+            own: list[Json] = [value.get("lock")] if is_raw_script(value) else []
             return own + [lock for name in sorted(value) for lock in _collected(value[name])]
         case list():
             return [lock for item in value for lock in _collected(item)]

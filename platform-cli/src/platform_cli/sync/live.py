@@ -23,7 +23,7 @@ class Handle:
 
     `version` is a script's hash, a flow's version id, an app's version, and for the rest the time of its last
     edit if the server keeps one. `permissioned_as` is there for schedules and routes. `pending` and
-    `lock_error` tell a lock job that has not ended, or that failed.
+    `lock_error` tell a lock job that has not ended, or that failed. `error` is why a schedule stopped.
     """
 
     version: str | None = None
@@ -33,6 +33,7 @@ class Handle:
     drafts: tuple[Draft, ...] = ()
     pending: bool = False
     lock_error: str | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ class Workspace:
 
     `secrets` holds, for each secret variable of the scope, the SHA-256 of its ciphertext: enough to see that
     it changed, and nothing to read. `others` are items of the scope of a kind that is not kept in step, such
-    as `app f/acme/x`: they are reported and never touched.
+    as `app f/acme/x`: they are reported and never touched. `has_robot` says whether the user in whose name
+    schedules and routes run is there.
     """
 
     scope: Scope
@@ -50,3 +52,4 @@ class Workspace:
     read_at: datetime
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     others: tuple[str, ...] = ()
+    has_robot: bool = True

@@ -6,12 +6,12 @@ is bound to both sides by digest, so that nothing is written that nobody saw.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from platform_cli.sync.items import Item, Json, Key
+from platform_cli.sync.items import Item, Json, Key, Kind
 from platform_cli.sync.live import Draft
 
 
@@ -40,6 +40,15 @@ class Act(StrEnum):
     """Differs, and `protect` or `ignore` of customer.toml says to leave it: reported."""
 
 
+class Side(StrEnum):
+    """Whose edit counts where both sides changed the same thing."""
+
+    OURS = "ours"
+    """Git's."""
+    THEIRS = "theirs"
+    """Windmill's."""
+
+
 WRITING = frozenset({Act.CREATE, Act.UPDATE, Act.DELETE})
 """What a deploy writes to Windmill."""
 PULLING = frozenset({Act.PULL, Act.PULL_DELETE, Act.RELOCK})
@@ -65,10 +74,14 @@ class FieldChange:
 class Change:
     """What one item comes to.
 
-    `before` is what Windmill has, `desired` what git has, `base` what both last agreed on, and `after` what
-    both will have: for a conflict it is None. `edited_by` and `edited_at` are the last editor in Windmill.
-    `retarget` is set for a schedule that must be deleted and created anew, since the server ignores a new
-    `script_path`. `identity` is the `permissioned_as` that must be put right, when it is not the robot's.
+    `before` is what Windmill has, `desired` what git has, and `base` what both last agreed on. `after` is
+    what Windmill will have, None for a conflict. `pulled` is what git will have once this is pulled; it is
+    `after` but for places where each side keeps its own: switches, and what customer.toml ignores.
+    `edited_by` and `edited_at` are the last editor in Windmill.
+
+    `retarget` says that the item goes before anything else of its kind is written, and that an update then
+    creates it anew: the server ignores a schedule's new `script_path`, and refuses a route that another
+    trigger still holds. `identity` is the `permissioned_as` found where the robot's must be.
     """
 
     key: Key
@@ -77,6 +90,7 @@ class Change:
     desired: Item | None = None
     before: Item | None = None
     after: Item | None = None
+    pulled: Item | None = None
     fields: tuple[FieldChange, ...] = ()
     edited_by: str | None = None
     edited_at: datetime | None = None
@@ -89,7 +103,32 @@ class Change:
     @property
     def pulls(self) -> bool:
         """Whether git would change if this was pulled."""
-        return self.act in PULLING or (self.act is Act.UPDATE and self.after != self.desired)
+        return self.act in PULLING or (
+            self.act is Act.UPDATE and _content(self.pulled) != _content(self.desired)
+        )
+
+    def agreed(self, live: Item | None) -> Item | None:
+        """What both sides agree on once this was carried out and Windmill has `live`.
+
+        Where Windmill holds edits that git has not pulled yet it is git's item: with Windmill's as the base,
+        the next plan would take what git lacks for something that git dropped, and undo it.
+        """
+        if self.act is Act.UPDATE and self.pulls:
+            return self.desired
+        return _with_lock_of(live, self.desired)
+
+
+def _content(item: Item | None) -> str:
+    """What people wrote in it: that a lock is another makes no edit."""
+    return item.digest if item is not None else ""
+
+
+def _with_lock_of(live: Item | None, desired: Item | None) -> Item | None:
+    """A script with git's lock: what the server locked anew is news for git then, and no edit of git's."""
+    if live is None or desired is None or live.key.kind is not Kind.SCRIPT:
+        return live
+    lock = desired.value.get("lock")
+    return live if lock is None else Item(live.key, {**live.value, "lock": lock})
 
 
 class Level(StrEnum):
@@ -107,6 +146,19 @@ class Notice:
     level: Level
     about: str
     says: str
+
+
+_WORDS: Sequence[tuple[tuple[Act, ...], str]] = (
+    ((Act.CREATE,), "to create"),
+    ((Act.UPDATE,), "to update"),
+    ((Act.DELETE,), "to delete"),
+    ((Act.CONFLICT,), "in conflict"),
+    ((Act.PULL, Act.PULL_DELETE), "edited in Windmill"),
+    ((Act.RELOCK,), "locked anew"),
+    ((Act.ADOPT,), "to record as equal"),
+    ((Act.KEPT,), "kept apart"),
+    ((Act.UNMANAGED,), "unmanaged"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +186,17 @@ class Plan:
         return tuple(change for change in self.changes if change.act in acts)
 
     @property
+    def summary(self) -> str:
+        """The plan in one line."""
+        said = [f"{len(found)} {words}" for acts, words in _WORDS if (found := self.of(*acts))]
+        if not said:
+            return f"Nothing differs: git and Windmill agree on {self.counts.get('equal', 0)} items."
+        return f"{', '.join(said)}; {self.counts.get('equal', 0)} equal."
+
+    @property
     def exit_code(self) -> int:
-        """0 nothing, 2 changes from git, 3 drift or conflict."""
-        if self.of(Act.CONFLICT, Act.PULL, Act.PULL_DELETE):
+        """0 nothing, 2 changes from git alone, 3 edits in Windmill that git lacks, or a conflict."""
+        edited = any(change.pulls and change.act is not Act.RELOCK for change in self.changes)
+        if edited or self.of(Act.CONFLICT):
             return 3
         return 2 if self.of(*WRITING) else 0
