@@ -118,7 +118,7 @@ def _refused(tmp_path: Path, text: str) -> str:
     ("text", "why"),
     [
         ("modules: [", "flow.yaml: line 1: not YAML"),
-        ("value:\n  modules: []\n  modules: []\n", "flow.yaml: line 3: not YAML"),
+        ("value:\n  modules: []\n  modules: []\n", "flow.yaml: line 3: modules is given twice"),
         ("[]", "flow.yaml: line 1: not a mapping"),
         ("summary: x\ntag: gpu\nvalue: {modules: []}\n", "line 2: tag: the local runtime does not do"),
         ("summary: x\nvalue: {}\n", "flow.yaml: line 2: value.modules: a list of steps is required"),

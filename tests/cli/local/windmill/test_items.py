@@ -104,8 +104,8 @@ def _file(name: str, content: str) -> Callable[[Path], object]:
         (_file("scripts/notes.txt", ""), "belongs to no script"),
         (_file("scripts/alone.py", ECHO), "needs both alone.py and alone.script.yaml"),
         (_file("config/q.kafka_trigger.yaml", "a: 1\n"), "knows no items of kind 'kafka_trigger'"),
-        (_file("config/q.schedule.yaml", "a: [\n"), "q.schedule.yaml is not YAML at line 2"),
-        (_file("config/q.schedule.yaml", "- 1\n"), "is not a mapping of fields"),
+        (_file("config/q.schedule.yaml", "a: [\n"), "q.schedule.yaml: line 1: not YAML"),
+        (_file("config/q.schedule.yaml", "- 1\n"), "q.schedule.yaml: line 1: not a mapping of fields"),
     ],
 )
 def test_what_would_differ_on_the_server_is_refused(

@@ -11,7 +11,7 @@ from typing import Any, Never, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from platform_cli.local.windmill import jsonb, routes
-from platform_cli.local.windmill.item_files import ItemFile, check_name, read_fields
+from platform_cli.local.windmill.item_files import ItemFile, check_name, read_item_file
 from platform_cli.local.windmill.jsonb import Json
 from platform_cli.local.windmill.schedules.cron import BadCron, parse
 from platform_core.errors import InvalidInput
@@ -78,14 +78,14 @@ def _route(file: ItemFile, workspace: str, known: Known) -> HttpRoute:
     route_path, method = file.text("route_path"), file.text("http_method")
     if not routes.is_valid(route_path):
         raise file.problem("route_path", f"{route_path!r} is not a route")
-    if file.fields.get("route_path_key", routes.route_key(route_path)) != routes.route_key(route_path):
+    if file.values.get("route_path_key", routes.route_key(route_path)) != routes.route_key(route_path):
         raise file.problem(
             "route_path_key", f"is not {routes.route_key(route_path)!r}, which follows from route_path"
         )
-    authentication, raw = file.text("authentication_method"), file.fields.get("raw_string") is True
+    authentication, raw = file.text("authentication_method"), file.values.get("raw_string") is True
     if authentication == "custom_script" and not raw:
         raise file.problem("raw_string", "has to be true when a script checks who calls")
-    workspaced = file.fields.get("workspaced_route") is True
+    workspaced = file.values.get("workspaced_route") is True
     return HttpRoute(
         path=file.path,
         script_path=file.known_script(known),
@@ -93,11 +93,11 @@ def _route(file: ItemFile, workspace: str, known: Known) -> HttpRoute:
         full_route=f"{workspace}/{route_path}" if workspaced else route_path,
         http_method=method,
         authentication_method=authentication,
-        enabled=file.fields.get("mode", "enabled") == "enabled",
+        enabled=file.values.get("mode", "enabled") == "enabled",
         raw_string=raw,
-        wrap_body=file.fields.get("wrap_body") is True,
-        is_flow=file.fields.get("is_flow") is True,
-        is_async=file.fields.get("request_type") == "async",
+        wrap_body=file.values.get("wrap_body") is True,
+        is_flow=file.values.get("is_flow") is True,
+        is_async=file.values.get("request_type") == "async",
     )
 
 
@@ -118,7 +118,7 @@ def _schedule(file: ItemFile, workspace: str, known: Known) -> Schedule:
         labels=list,
         has_permissioned_as=(False,),
     )
-    cron, timezone, args = file.text("schedule"), file.text("timezone"), file.fields.get("args", {})
+    cron, timezone, args = file.text("schedule"), file.text("timezone"), file.values.get("args", {})
     try:
         zone = ZoneInfo(timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
@@ -132,10 +132,10 @@ def _schedule(file: ItemFile, workspace: str, known: Known) -> Schedule:
         script_path=file.known_script(known),
         schedule=cron,
         timezone=timezone,
-        enabled=file.fields.get("enabled") is True,
+        enabled=file.values.get("enabled") is True,
         args=args if isinstance(args, dict) else {},
-        is_flow=file.fields.get("is_flow") is True,
-        no_flow_overlap=file.fields.get("no_flow_overlap") is True,
+        is_flow=file.values.get("is_flow") is True,
+        no_flow_overlap=file.values.get("no_flow_overlap") is True,
     )
 
 
@@ -148,17 +148,17 @@ def _resource(file: ItemFile, workspace: str, known: Known) -> tuple[str, Json]:
         labels=list,
     )
     file.text("resource_type")
-    jsonb.to_text(file.fields.get("value"))
-    return file.path, file.fields.get("value")
+    jsonb.to_text(file.values.get("value"))
+    return file.path, file.values.get("value")
 
 
 def _variable(file: ItemFile, workspace: str, known: Known) -> list[tuple[str, str]]:
     """A secret one holds only ciphertext in its file: its value has to be given to the runtime."""
     del workspace, known
     file.only(description=(str, type(None)), value=str, is_secret=bool, labels=list)
-    if file.fields.get("is_secret") is True:
+    if file.values.get("is_secret") is True:
         return []
-    return [(file.path, str(file.fields.get("value", "")))]
+    return [(file.path, str(file.values.get("value", "")))]
 
 
 KINDS: Mapping[str, Callable[[ItemFile, str, Known], Any]] = {  # Any: an item of that kind
@@ -186,4 +186,4 @@ def read_config(workspace: str, known: Known, path: str, file: Path) -> Any:  # 
     if read is None:
         _unknown_kind(file, kind)
     check_name(name, file)
-    return read(ItemFile(file, kind, path, read_fields(file)), workspace, known)
+    return read(read_item_file(file, kind, path), workspace, known)

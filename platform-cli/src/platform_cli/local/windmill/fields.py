@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TypeAlias
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
-
 from platform_cli.local.windmill.jsonb import Json
+from platform_cli.sync import items, yaml12
+from platform_cli.sync.yaml12 import Place
 from platform_core.errors import InvalidInput
-
-Place: TypeAlias = tuple[str | int, ...]
-"""Where something stands in a file: the keys and positions that lead to it."""
 
 Rule: TypeAlias = "type | tuple[type, ...] | tuple[Json, ...]"
 """What a field may hold: one of the types, or one of the values."""
@@ -27,20 +21,18 @@ Rule: TypeAlias = "type | tuple[type, ...] | tuple[Json, ...]"
 class Fields:
     """A mapping of a file, and where it stands in it."""
 
-    file: Path
-    lines: Mapping[Place, int] = field(repr=False)
+    document: yaml12.Document = field(repr=False)
     place: Place
     values: Mapping[str, Json] = field(repr=False)
 
+    @property
+    def file(self) -> Path:
+        """The file they stand in."""
+        return Path(self.document.file)
+
     def problem(self, name: str, why: str, next_step: str = "Correct the file.") -> InvalidInput:
         """The error for one field: file, line, field, reason and what to do."""
-        place = (*self.place, name)
-        while place not in self.lines and place:
-            place = place[:-1]
-        shown = ".".join(str(step) for step in (*self.place, name))
-        return InvalidInput(
-            f"{self.file}: line {self.lines.get(place, 1)}: {shown}: {why}", next_step=next_step
-        )
+        return self.document.problem((*self.place, name), why, next_step)
 
     def only(self, **allowed: Rule) -> None:
         """Refuse what is not known, or not of its type, or not one of the values given."""
@@ -51,7 +43,7 @@ class Fields:
         value = self.values.get(name)
         if not isinstance(value, dict):
             raise self.problem(name, "a mapping of fields is required")
-        return Fields(self.file, self.lines, (*self.place, name), value)
+        return Fields(self.document, (*self.place, name), value)
 
     def mappings(self, name: str) -> Iterator[Fields]:
         """A list of mappings; a missing one is empty."""
@@ -61,7 +53,7 @@ class Fields:
         for index, item in enumerate(value):
             if not isinstance(item, dict):
                 raise self.problem(name, f"item {index + 1} is not a mapping of fields")
-            yield Fields(self.file, self.lines, (*self.place, name, index), item)
+            yield Fields(self.document, (*self.place, name, index), item)
 
     def text(self, name: str) -> str:
         """A required text that is not empty."""
@@ -108,53 +100,24 @@ def check(
 
 def read_fields(file: Path, text: str) -> Fields:
     """Parse a YAML text. Raises: InvalidInput naming the line."""
-    try:
-        loaded = YAML(typ="safe", pure=True).load(text)
-        node = YAML(pure=True).compose(text)
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f": line {mark.line + 1}" if mark is not None else ""
-        why = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise InvalidInput(f"{file}{line}: not YAML: {why}", next_step="Correct the file.") from error
-    lines = dict(_lines(node, ())) if node is not None else {}
-    value = as_json(loaded, file)
+    document = yaml12.read(text, file)
+    value = exact(document.value)
     if not isinstance(value, dict):
-        raise InvalidInput(f"{file}: line 1: not a mapping of fields", next_step="Correct the file.")
-    return Fields(file, lines, (), value)
+        raise document.problem((), "not a mapping of fields")
+    return Fields(document, (), value)
 
 
-def _lines(node: Node, place: Place) -> Iterator[tuple[Place, int]]:
-    yield place, node.start_mark.line + 1
-    if isinstance(node, MappingNode):
-        for key, value in node.value:
-            yield (*place, str(key.value)), key.start_mark.line + 1
-            yield from (
-                pair
-                for pair in _lines(value, (*place, str(key.value)))
-                if pair[0] != (*place, str(key.value))
-            )
-    elif isinstance(node, SequenceNode):
-        for index, value in enumerate(node.value):
-            yield from _lines(value, (*place, index))
-
-
-def as_json(value: object, file: Path) -> Json:
-    """What YAML loaded, as JSON with exact numbers. Raises: InvalidInput for what JSON does not know."""
+def exact(value: items.Json) -> Json:
+    """JSON with exact numbers."""
     match value:
-        case None | bool() | str():
-            return value
-        case int():
-            return Decimal(value)
-        case float():
+        case int() | float() if not isinstance(value, bool):
             return Decimal(repr(value))
         case list():
-            return [as_json(item, file) for item in value]
+            return [exact(item) for item in value]
         case dict():
-            return {str(key): as_json(item, file) for key, item in value.items()}
-        case date() | datetime():
-            return value.isoformat()
+            return {key: exact(item) for key, item in value.items()}
         case _:
-            raise InvalidInput(f"{file}: a value of type {type(value).__name__} is not JSON")
+            return value
 
 
 def shown(value: object) -> str:

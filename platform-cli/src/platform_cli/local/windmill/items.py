@@ -20,7 +20,7 @@ from platform_cli.local.windmill import routes
 from platform_cli.local.windmill.config import KINDS, HttpRoute, Schedule, read_config
 from platform_cli.local.windmill.flows.loading import load_flows
 from platform_cli.local.windmill.flows.model import Flow
-from platform_cli.local.windmill.item_files import ItemFile, check_name, read_fields, read_text
+from platform_cli.local.windmill.item_files import ItemFile, check_name, read_item_file, read_text
 from platform_cli.local.windmill.jsonb import Json
 from platform_cli.local.windmill.locks import missing_requirement
 from platform_core.errors import InvalidInput, PlatformError, UnreadableFile
@@ -179,8 +179,12 @@ def without_clashes(found: Sequence[HttpRoute]) -> tuple[tuple[HttpRoute, ...], 
     return tuple(whole), tuple(broken)
 
 
+_RIGHTS = "folder.meta.yaml"
+"""Who may do what with the folder: nothing to run, and a matter of Windmill alone."""
+
+
 def _config_files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.yaml")) if folder.is_dir() else []
+    return sorted(file for file in folder.glob("*.yaml") if file.name != _RIGHTS) if folder.is_dir() else []
 
 
 # --- Scripts ----------------------------------------------------------------------------------------------
@@ -208,7 +212,7 @@ def _script(path: str, file: Path) -> Script:
     check_name(name, file)
     source = folder / f"{name}.py"
     file = folder / f"{name}.script.yaml"
-    return _read_script(ItemFile(file, "script", path, read_fields(file)), source)
+    return _read_script(read_item_file(file, "script", path), source)
 
 
 def _read_script(file: ItemFile, source: Path) -> Script:
@@ -225,13 +229,13 @@ def _read_script(file: ItemFile, source: Path) -> Script:
         has_on_behalf_of=(False,),
     )
     _check_lock(file, source.parent)
-    has_preprocessor = file.fields.get("has_preprocessor") is True
+    has_preprocessor = file.values.get("has_preprocessor") is True
     functions = _functions(source)
     if ("preprocessor" in functions) != has_preprocessor:
         raise file.problem(
             "has_preprocessor", f"does not agree with {source.name}", "Set it to what the script really has."
         )
-    timeout = file.fields.get("timeout")
+    timeout = file.values.get("timeout")
     if isinstance(timeout, Decimal) and (timeout <= 0 or timeout != timeout.to_integral_value()):
         raise file.problem("timeout", "is not a whole number of seconds")
     return Script(file.path, source, has_preprocessor, int(timeout) if isinstance(timeout, Decimal) else None)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from platform_cli.local.windmill import jsonb
-from platform_cli.local.windmill.fields import Place
 from platform_cli.local.windmill.flows import statuses
 from platform_cli.local.windmill.flows.expressions import ExpressionFailed
 from platform_cli.local.windmill.flows.model import (
@@ -22,6 +21,7 @@ from platform_cli.local.windmill.flows.statuses import Entry
 from platform_cli.local.windmill.flows.step import Plan, Step, arguments_of, begin, kind_of, queue_job
 from platform_cli.local.windmill.flows.turn import Ended, FlowProblem, described
 from platform_cli.local.windmill.jsonb import Json
+from platform_cli.sync.yaml12 import Place
 
 _ITERATOR_AT = "@worker_flow.rs:5784:21"
 

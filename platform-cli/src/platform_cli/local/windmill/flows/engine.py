@@ -21,7 +21,6 @@ from typing import Literal, Protocol
 from psycopg.errors import UniqueViolation
 
 from platform_cli.local.windmill import answers, jsonb, references
-from platform_cli.local.windmill.fields import Place
 from platform_cli.local.windmill.flows import approvals, moving, statuses
 from platform_cli.local.windmill.flows.lifecycle import RESTART_LIMIT, JobState, Outcome
 from platform_cli.local.windmill.flows.model import MODULES, Flow, Module, RawScriptStep
@@ -33,6 +32,7 @@ from platform_cli.local.windmill.jobs import FlowPlace, JobEnded, Jobs, Order, T
 from platform_cli.local.windmill.jsonb import Json
 from platform_cli.local.windmill.references import Reader
 from platform_cli.local.windmill.results import JobResult
+from platform_cli.sync.yaml12 import Place
 from platform_core.db import Tx
 from platform_core.errors import NotFound, Unavailable
 from platform_core.values import Clock

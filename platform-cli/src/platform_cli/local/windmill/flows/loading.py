@@ -99,9 +99,7 @@ def _flow(home: Path, parser: Parser) -> Flow:
     value = _inlined(given, dict(given.values), home, used)
     if not isinstance(value, dict):
         raise fields.problem("value", "a mapping of fields is required")
-    flow = parser.flow(
-        Fields(given.file, given.lines, given.place, value), str(fields.values.get("summary") or "")
-    )
+    flow = parser.flow(Fields(given.document, given.place, value), str(fields.values.get("summary") or ""))
     for entry in sorted(home.iterdir()):
         if entry.name not in used | {FILE} and not entry.name.startswith((".", "__pycache__")):
             raise InvalidInput(
@@ -119,7 +117,7 @@ def _inlined(at: Fields, value: Json, home: Path, used: set[str]) -> Json:
     found: dict[str, Json] = {}
     for key, item in value.items():
         if isinstance(item, str) and item.startswith(_INLINE):
-            found[key] = _inline_file(Fields(at.file, at.lines, at.place, value), key, item, home)
+            found[key] = _inline_file(Fields(at.document, at.place, value), key, item, home)
             used.add(item.removeprefix(_INLINE).strip())
         else:
             found[key] = _inlined(_below(at, key), item, home, used)
@@ -127,7 +125,7 @@ def _inlined(at: Fields, value: Json, home: Path, used: set[str]) -> Json:
 
 
 def _below(at: Fields, step: str | int) -> Fields:
-    return Fields(at.file, at.lines, (*at.place, step), {})
+    return Fields(at.document, (*at.place, step), {})
 
 
 def _inline_file(at: Fields, key: str, text: str, home: Path) -> str:

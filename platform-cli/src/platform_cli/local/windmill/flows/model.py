@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from platform_cli.local.windmill.fields import Place
 from platform_cli.local.windmill.jsonb import Json
+from platform_cli.sync.yaml12 import Place
 
 MODULES: Place = ("modules",)
 

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from decimal import Decimal
-from pathlib import Path
 
-from platform_cli.local.windmill.fields import Fields, Place, Rule, shown
+from platform_cli.local.windmill.fields import Fields, Rule, shown
 from platform_cli.local.windmill.flows import expressions
 from platform_cli.local.windmill.flows.model import (
     MODULES,
@@ -35,6 +34,8 @@ from platform_cli.local.windmill.flows.model import (
     Work,
 )
 from platform_cli.local.windmill.jsonb import Json
+from platform_cli.sync import yaml12
+from platform_cli.sync.yaml12 import Place
 
 _ID = re.compile(r"[A-Za-z0-9_]{1,50}", re.ASCII)
 _RESULT_OF = re.compile(r"\bresults\??(?:\.([A-Za-z_0-9]+)|\??\.?\[\"([^\"]*)\"\])")
@@ -407,4 +408,4 @@ class Parser:
 def parse_stored(path: str, value: Mapping[str, Json]) -> Flow:
     """A flow as it was kept when it started: nothing about it is checked again."""
     parser = Parser(path, expressions_checked=False)
-    return parser.flow(Fields(Path(path), {}, ("value",), value))
+    return parser.flow(Fields(yaml12.Document(path, None, None), ("value",), value))

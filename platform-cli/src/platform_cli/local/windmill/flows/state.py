@@ -21,9 +21,9 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from platform_cli.local.windmill import jsonb
-from platform_cli.local.windmill.fields import Place
 from platform_cli.local.windmill.flows.lifecycle import JobState, Outcome
 from platform_cli.local.windmill.jsonb import Json
+from platform_cli.sync.yaml12 import Place
 from platform_core.db import Tx, load_queries, open_connection
 from platform_core.db.connect import translated
 from platform_core.errors import Unavailable

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from platform_cli.local.windmill.fields import Place
 from platform_cli.local.windmill.flows import statuses
 from platform_cli.local.windmill.flows.expressions import ExpressionFailed
 from platform_cli.local.windmill.flows.model import (
@@ -24,6 +23,7 @@ from platform_cli.local.windmill.flows.statuses import Entry
 from platform_cli.local.windmill.flows.turn import Ended, FlowProblem, Turn
 from platform_cli.local.windmill.flows.waiting import Answers
 from platform_cli.local.windmill.jsonb import Json
+from platform_cli.sync.yaml12 import Place
 
 _PARALLEL_PATIENCE = timedelta(days=14)
 _FLOWS = ("flow", "flownode")

@@ -26,13 +26,17 @@ _TERMS = {
     "day of week": re.compile(rf"{_PLAIN}|[0-6]l|[0-7]#[1-5]", re.ASCII),
 }
 _TERM = re.compile(_PLAIN, re.ASCII)
+_SERVERS = re.compile(r"[0-9*/#lw+-]+", re.ASCII)
 _LONGEST_GAP_S = 3600
 _SECOND = timedelta(seconds=1)
 _NEXT_STEP = "Write second, minute, hour, day of month, month, day of week, such as 0 */5 * * * *."
 
 
 class BadCron(InvalidInput):
-    """An expression the server refuses, or one whose meaning is not the same here and there."""
+    """An expression the server refuses, or one whose meaning is not the same here and there.
+
+    The fact `may_be_known` says that a server may know it although the local runtime does not.
+    """
 
     code = "bad_cron"
     default_next_step = _NEXT_STEP
@@ -96,7 +100,10 @@ def _field(name: str, text: str) -> str:
     pattern = _TERMS.get(name, _TERM)
     for term in numbered.split(","):
         if not pattern.fullmatch(term):
-            raise BadCron(f"{text!r} is no {name} the local runtime knows")
+            raise BadCron(
+                f"{text!r} is no {name} the local runtime knows",
+                may_be_known=_SERVERS.fullmatch(term) is not None,
+            )
     if name == "day of month":
         return re.sub(r"\*/", "1-31/", numbered)
     return re.sub(r"\*/", "0-7/", numbered) if name == "day of week" else numbered
