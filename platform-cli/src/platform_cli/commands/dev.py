@@ -22,8 +22,11 @@ from platform_cli.local.dev.place import Running, find_running, is_running
 from platform_cli.local.dev.sending import PARENT, PARENT_NAME
 from platform_cli.local.dev.signals import ended_in_order
 from platform_cli.local.dev.watching import watching
+from platform_cli.local.windmill.items import customer_folders
+from platform_cli.local.windmill.workspace.keeping import at_hand
 from platform_cli.options import AsJson
-from platform_cli.site import STATE_FOLDER, find_root, open_site
+from platform_cli.root import find_root
+from platform_cli.site import STATE_FOLDER, open_site
 from platform_core.errors import InvalidInput, UnreadableFile
 from platform_core.payments.contracts import claim_ref
 from platform_core.payments.views import find_claim_of_message
@@ -66,7 +69,7 @@ def start(
 ) -> None:
     """Start a customer and show what runs, until Ctrl-C: scripts, schedules, routes, the door, YCloud.
 
-    Example: wmctl dev start einstein_kids
+    Example: wmctl dev start acme
     """
     settings = load_settings(os.environ)
     root = find_root(Path.cwd())
@@ -110,11 +113,32 @@ def _show(screen: render.Screen, machine: Machine, running: Running, told: Mappi
         screen.draw(view.live(heading, machine.happenings, ticks, now, screen.height))
 
 
+@app.command("workspace")
+def workspace(
+    port: Annotated[int, typer.Option(help="Where it listens on this machine.")] = 8077,
+    pace: Annotated[
+        float, typer.Option(help="How long locks and routes take: 1 as on a server, 0 not at all.")
+    ] = 1.0,
+) -> None:
+    """Stand in for Windmill until Ctrl-C, to try plan, deploy and pull: it keeps items and runs none.
+
+    Example: wmctl dev workspace
+    """
+    with at_hand(_state(), port, pace=pace) as (standin, token_file), ended_in_order() as told:
+        for customer in customer_folders(find_root(Path.cwd()) / "customers"):
+            for name in ("prod", "staging"):  # what `wmctl customer new` does on a server
+                standin.add_robot(name, customer.name)
+        render.good(f"A stand-in of Windmill is at {standin.url}, with the workspaces prod and staging.")
+        added = f"--url {standin.url} --workspace prod --token-file {token_file}"
+        render.note(f"To use it: wmctl target add offline {added}")
+        while not told:
+            time.sleep(_POLL_S)
+    render.good(f"It has ended; what it holds stays in {_state()}.")
+
+
 @app.command("run")
 def run(
-    path: Annotated[
-        str, typer.Argument(help="The script, such as cancel_jobs or f/einstein_kids/cancel_jobs.")
-    ],
+    path: Annotated[str, typer.Argument(help="The script, such as cancel_jobs or f/acme/cancel_jobs.")],
     arg: Annotated[
         list[str] | None,
         typer.Option("--arg", help="name=value; the value is JSON when it can be, else text."),

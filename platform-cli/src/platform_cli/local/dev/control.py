@@ -144,7 +144,7 @@ _DEEDS: Mapping[str, Deed] = {
 
 
 def _full(machine: Machine, path: str) -> str:
-    """`job_runner_cron` and `f/einstein_kids/job_runner_cron` are the same."""
+    """`job_runner_cron` and `f/acme/job_runner_cron` are the same."""
     return path if path.startswith("f/") else f"f/{machine.stage.customer}/{path}"
 
 
