@@ -15,6 +15,8 @@ for a change of the queue. What each proves:
 - `test_load`: ten minutes of everything at once, with a worker killed every few seconds; memory and the
   size of the table stay flat, and at the end every job is in one place, every order was kept and no cap
   was passed.
+
+- `test_dying_deploys`: a deploy to Windmill that dies after any of its writes is undone byte for byte.
 """
 
 from __future__ import annotations
