@@ -6,7 +6,6 @@ allowed to make a folder, a script and a flow in the workspace WMCTL_TEST_WINDMI
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -24,6 +23,7 @@ from tests.support.flow_grounds import (
     WindmillGround,
     local_ground,
 )
+from tests.support.real_windmill import get_real_windmill
 
 
 @pytest.fixture(scope="module", params=["in memory", "as recorded", "the local runtime", "a real server"])
@@ -44,10 +44,8 @@ def ground(
 
 
 def _real() -> Ground:
-    url, token = os.environ.get("WMCTL_TEST_WINDMILL_URL"), os.environ.get("WMCTL_TEST_WINDMILL_TOKEN")
-    if not url or not token:
-        pytest.skip("WMCTL_TEST_WINDMILL_URL and _TOKEN name no server; a recorded one answers instead")
-    ground = WindmillGround(url, token, os.environ.get("WMCTL_TEST_WINDMILL_WORKSPACE", "prod"))
+    real = get_real_windmill()
+    ground = WindmillGround(real.url, real.token, real.workspace)
     ground.prepare()
     return ground
 

@@ -1,0 +1,1 @@
+"""A Windmill instance as a whole: what wmctl relies on is looked at, and a bare one is set up."""
