@@ -121,7 +121,10 @@ def test_a_broken_edit_is_refused_alone_with_its_line_until_it_is_put_back(desk:
     desk.script.write_text(script, encoding="utf-8")
 
     assert (no_yaml.value.message, no_python.value.message) == (
-        f"{desk.flow}: line 34: not YAML: expected ',' or ']', but got ':'",
+        (
+            f"{desk.flow}: line 34: not YAML: did not find expected ',' or ']' (a `,` or the closing bracket "
+            "was expected)"
+        ),
         f"{desk.script} is not Python: invalid syntax (line 8)",
     )
     assert broken == [f"f/{CUSTOMER}/overdue_alert", FLOW]

@@ -30,7 +30,7 @@ ROWS = {
         ),
     ),
     "Onboarding engineer": (
-        "journeys/test_second_customer.py::test_a_clinic_in_paraguay_lives_by_values_alone",
+        "journeys/test_second_customer.py::test_a_veterinary_clinic_in_paraguay_lives_by_values_alone",
     ),
     "Staff of the customer": (
         "browser/test_journey.py::test_a_receipt_is_approved_on_a_phone_and_the_parent_is_told",

@@ -1,42 +1,42 @@
 """Onboarding engineers: a customer of another trade, country and currency comes of values alone.
 
-Its folder is Einstein Kids' under another name, its decisions are values of its policy; the code is the same.
+Its folder is rendered from the template, its decisions are values of its policy; the code is the same. Its
+currency has no minor unit, and its evenings are the next day in UTC.
 """
 
 from __future__ import annotations
 
 import re
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 from psycopg import sql
 
+from platform_cli.customers.placing import place_folder
+from platform_cli.customers.profile import parse_profile
+from platform_cli.customers.template import read_template, render
 from platform_cli.local.day import PICTURES
 from platform_cli.local.secret_store import FileSecretStore
 from tests.support.databases import Databases
 from tests.support.staged_panel import open_staged_panel
 from tests.support.wmctl import Terminal, rows_of
 
-MODEL, CUSTOMER, NAME = "einstein_kids", "clinica_lapacho", "Clínica Lapacho"
+CUSTOMER, NAME = "veterinaria_lapacho", "Veterinaria Lapacho"
 ZONE, CURRENCY = "America/Asuncion", "PYG"
 PHONE = "+595900000011"
-VALUES = {
-    MODEL: CUSTOMER,
-    "Einstein Kids": NAME,
-    "America/Santiago": ZONE,
-    '"CLP"': f'"{CURRENCY}"',
-    '"CL"': '"PY"',
-    "+569": "+5959",
-    "second_approver_above_minor = 300000": "second_approver_above_minor = 3000000",
+SAID = {"display_name": NAME, "country": "PY", "owner": "rocio", "sender_phone": "+595900000000"}
+"""What the engineer answers; currency, zone and language go without saying in the country."""
+
+DECIDED = {
+    "second_approver_above_minor = 1000000000000000": "second_approver_above_minor = 3000000",
     "Confirmamos su pago de {amount}": "Su consulta quedó pagada: {amount}",
-    'ana = "owner"': 'rocio = "owner"',
-    'bruno = "ops"': 'hugo = "ops"',
-    'carla = "ops"': 'noelia = "ops"',
-    'diego = "viewer"': 'pablo = "viewer"',
+    '"rocio" = "owner"\n': '"rocio" = "owner"\nhugo = "ops"\nnoelia = "ops"\npablo = "viewer"\n',
+    '{ step = "D+1", offset_days = 1, local_time = "10:00" }': (
+        '{ step = "D+1", offset_days = 1, local_time = "22:00" }'
+    ),
 }
-"""What the engineer writes instead."""
+"""What the clinic decides otherwise than the template proposes."""
 
 FOREIGN = re.compile(r"einstein|santiago|\bCLP\b|\+569\d|\b(ana|bruno|carla|diego)\b", re.IGNORECASE)
 _DEBTS = "SELECT reference, pupil, amount_minor, currency, state, paid_minor FROM payments.obligation"
@@ -48,15 +48,17 @@ WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_|^information_schema$' ORDER
 """
 
 
-def write_customer(model: Path, customers: Path) -> None:
-    """Copy the model's folder; nothing but values is written anew."""
-    shutil.copytree(model, customers / CUSTOMER)
-    for file in (customers / CUSTOMER).rglob("*.*"):
-        if file.is_file():
-            text = file.read_text(encoding="utf-8")
-            for old, new in VALUES.items():
-                text = text.replace(old, new)
-            file.write_text(text, encoding="utf-8")
+def write_customer(root: Path, customers: Path) -> None:
+    """Render the template; the clinic's decisions are values of its policy."""
+    profile = parse_profile(CUSTOMER, SAID)
+    customers.mkdir()
+    place_folder(customers / CUSTOMER, render(read_template(root), profile))
+    policy = customers / CUSTOMER / "config" / "policy.toml"
+    text = policy.read_text(encoding="utf-8")
+    for proposed, decided in DECIDED.items():
+        assert proposed in text
+        text = text.replace(proposed, decided)
+    policy.write_text(text, encoding="utf-8")
 
 
 def everything_in(admin_dsn: str) -> list[str]:
@@ -73,11 +75,11 @@ def everything_in(admin_dsn: str) -> list[str]:
         ]
 
 
-def test_a_clinic_in_paraguay_lives_by_values_alone(
+def test_a_veterinary_clinic_in_paraguay_lives_by_values_alone(
     databases: Databases, repository: Path, tmp_path: Path
 ) -> None:
-    """A debt, a receipt, an approval and its message, in guaraníes; no row knows of the model."""
-    write_customer(repository / "customers" / MODEL, tmp_path / "customers")
+    """A debt, a receipt, an approval and its message, in guaraníes; no row knows of another customer."""
+    write_customer(repository, tmp_path / "customers")
     terminal = Terminal(
         {"PLATFORM_DATABASE_URL": databases.cluster.admin_dsn, "PLATFORM_STATE_DIR": str(tmp_path)}
     )
@@ -122,7 +124,7 @@ def test_a_clinic_in_paraguay_lives_by_values_alone(
             "timezone": ZONE,
             "state": "cancelled",
         }
-        for step, day, hour in (("D-3", 2, 12), ("D+1", 6, 13), ("D+5", 10, 13))
+        for step, day, hour in (("D-3", 2, 12), ("D+1", 7, 1), ("D+5", 10, 13))
     ]
     assert ["Su consulta quedó pagada: $250.000 PYG (C1)." in text for text in told] == [False, True]
     assert [one for one in everything if FOREIGN.search(one)] == []

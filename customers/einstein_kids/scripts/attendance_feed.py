@@ -1,4 +1,4 @@
-"""The readers at the doors of Einstein Kids post their check-ins and heartbeats to this route."""
+"""The readers at the doors post their check-ins and heartbeats to this route."""
 
 from platform_core.windmill.http import receive_signed
 

@@ -1,4 +1,4 @@
-"""The failure module of Einstein Kids' flows: a person hears which flow failed and at which step."""
+"""The failure module of every flow: a person hears which flow failed and at which step."""
 
 from platform_core.windmill.flow_steps import report_failed_flow
 

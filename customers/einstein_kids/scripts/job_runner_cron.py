@@ -1,4 +1,4 @@
-"""Cron starts this every minute: it works the queue of Einstein Kids until it is empty or time is up."""
+"""Cron starts this every minute: it works the customer's queue until it is empty or time is up."""
 
 from platform_core.windmill.steps import run_jobs
 

@@ -1,4 +1,4 @@
-"""The staff panel of Einstein Kids: every page and every form of it."""
+"""The staff panel: every page and every form of it."""
 
 from platform_core.windmill.panel import serve_panel
 

@@ -5,7 +5,14 @@ from platform_core.windmill.steps import create_claim
 CUSTOMER = "einstein_kids"
 
 
-def main(request_id: str, staff: str, phone: str, amount: str, currency: str = "CLP", note: str = "") -> dict:
+def main(
+    request_id: str,
+    staff: str,
+    phone: str,
+    amount: str,
+    currency: str = "CLP",
+    note: str = "",
+) -> dict:
     return create_claim(
         CUSTOMER, request_id=request_id, staff=staff, phone=phone, amount=amount, currency=currency, note=note
     )

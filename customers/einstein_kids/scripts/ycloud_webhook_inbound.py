@@ -1,4 +1,4 @@
-"""YCloud calls this route for every WhatsApp message a parent sends to Einstein Kids."""
+"""YCloud calls this route for every WhatsApp message a parent sends."""
 
 from platform_core.windmill.http import receive_signed
 

@@ -1,4 +1,4 @@
-"""YCloud calls this route with what became of every message Einstein Kids sent."""
+"""YCloud calls this route with what became of every message we sent."""
 
 from platform_core.windmill.http import receive_signed
 

@@ -55,7 +55,7 @@ def parse_number(text: str, prefix: str, thing: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """An amount in a currency. `amount_minor` is in the currency's minor unit (centavo; peso for CLP)."""
+    """An amount in a currency. `amount_minor` is in the currency's minor unit (centavo; guaraní for PYG)."""
 
     amount_minor: int
     currency: str
@@ -96,7 +96,7 @@ class Money:
         return cls(int(scaled), currency)
 
     def __str__(self) -> str:
-        """`CLP 45.000`-like plain text: currency, then digits with a dot before the decimals."""
+        """`PEN 45.00`-like plain text: currency, then digits with a dot before the decimals."""
         exponent = CURRENCY_EXPONENTS[self.currency]
         return f"{self.currency} {Decimal(self.amount_minor).scaleb(-exponent):f}"
 

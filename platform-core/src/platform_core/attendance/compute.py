@@ -165,7 +165,7 @@ def _require_session(session: Session) -> None:
     if not session.timezone:
         raise SessionInvalid(
             f"The session {session.reference} has no time zone",
-            next_step="Give an IANA name such as America/Santiago.",
+            next_step="Give an IANA name such as America/Lima.",
         )
     if session.ends_at <= session.starts_at:
         raise SessionInvalid(

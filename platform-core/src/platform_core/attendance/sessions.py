@@ -183,7 +183,7 @@ def to_instants(new: NewSession) -> tuple[datetime, datetime]:
     if not new.timezone:
         raise SessionInvalid(
             f"The session {new.reference} has no time zone",
-            next_step="Give an IANA name such as America/Santiago.",
+            next_step="Give an IANA name such as America/Lima.",
         )
     try:
         zone = get_zone(new.timezone)

@@ -98,7 +98,7 @@ def _key_of(error: PlatformError) -> str:
 
 def _outside(language: Language, nonce: str, base: str) -> Frame:
     """A frame without a person in it."""
-    # No time is shown outside, so none is asked for.
-    voice = Voice(language, "CL", "CLP", ZoneInfo("UTC"), datetime.fromtimestamp(0, UTC))
+    # No time and no amount is shown outside, so none is asked for.
+    voice = Voice(language, "US", "USD", ZoneInfo("UTC"), datetime.fromtimestamp(0, UTC))
     nobody = Viewer(customer="", member="", role=Role.SUPPORT, language=language, csrf="")
     return Frame(nobody, voice, "", nonce, base)

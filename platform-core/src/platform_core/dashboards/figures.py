@@ -59,7 +59,7 @@ def to_number(value: int | Decimal, numerals: Numerals, *, decimals: int = 0) ->
 
 
 def to_money(money: Money, numerals: Numerals) -> str:
-    """An amount with its currency: `$45.000` in Chile, `CLP 45,000` in English, `1.234,56 €`, `€1,234.56`."""
+    """An amount with its currency: `Gs. 45.000`, `PYG 45,000` in English, `1.234,56 €`, `€1,234.56`."""
     exponent = CURRENCY_EXPONENTS[money.currency]
     number = to_number(Decimal(money.amount_minor).scaleb(-exponent), numerals, decimals=exponent)
     if numerals.language == "en":

@@ -54,7 +54,7 @@ def parse_obligation_id(text: str) -> int:
 
 
 def to_spanish(money: Money) -> str:
-    """The amount as parents read it: `$45.000 CLP`, `$1.234,50 USD`."""
+    """The amount as parents read it: `$45.000 PYG`, `$1.234,50 USD`."""
     exponent = CURRENCY_EXPONENTS[money.currency]
     whole, fraction = divmod(abs(money.amount_minor), 10**exponent)
     sign = "-" if money.amount_minor < 0 else ""

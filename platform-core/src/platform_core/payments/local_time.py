@@ -1,7 +1,7 @@
 """Local wall time and instants. Pure.
 
 `zoneinfo` accepts a local time that never happens and takes the first of two that happen twice, both without
-a word: in America/Santiago 2026-09-06 00:30 does not exist and 2026-04-04 23:30 is two instants.
+a word: in America/New_York 2026-03-08 02:30 does not exist and 2026-11-01 01:30 is two instants.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def get_zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ConfigurationError(
-            f"{name[:60]!r} is not a time zone", next_step="Write an IANA name such as America/Santiago."
+            f"{name[:60]!r} is not a time zone", next_step="Write an IANA name such as America/Lima."
         ) from error
 
 

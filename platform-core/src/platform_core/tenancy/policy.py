@@ -128,7 +128,7 @@ class Customer(_Section):
     @classmethod
     def _timezone(cls, value: str) -> str:
         if value not in available_timezones():
-            raise ValueError("is not a time zone; use an IANA name such as America/Santiago")
+            raise ValueError("is not a time zone; use an IANA name such as America/Lima")
         return value
 
     @field_validator("currency")

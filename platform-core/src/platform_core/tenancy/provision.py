@@ -118,7 +118,7 @@ class _Wanted:
         if not _is_time_zone(timezone):
             raise InvalidInput(
                 f"{timezone[:60]!r} is not a time zone",
-                next_step="Use an IANA name such as America/Santiago.",
+                next_step="Use an IANA name such as America/Lima.",
             )
         if currency not in CURRENCY_EXPONENTS:
             raise InvalidInput(

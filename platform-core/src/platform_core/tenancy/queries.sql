@@ -124,6 +124,27 @@ SET
     verifier_sha256 = excluded.verifier_sha256,
     password_set_at = now();
 
+-- name: tenant_logins_retire
+-- purpose: The customer's logins are gone for good; the names stay known, so that none is given out again.
+-- run as: platform
+-- locks: the logins' rows
+-- replay: no row when they were retired before
+UPDATE control.tenant_login AS known
+SET retired_at = now()
+WHERE known.tenant_id = %(tenant_id)s AND known.retired_at IS NULL
+RETURNING known.login;
+
+-- name: tenant_login_list
+-- purpose: Every login a customer ever had.
+-- run as: platform
+-- locks: none
+-- replay: reads only
+SELECT known.login
+FROM control.tenant_login AS known
+WHERE known.tenant_id = %(tenant_id)s
+ORDER BY known.login
+LIMIT 1000;
+
 -- name: role_exists
 -- purpose: Whether the cluster has a role of that name.
 -- run as: platform

@@ -68,7 +68,7 @@ def invitee(booking: Booking) -> dict[str, object]:
         "last_name": None,
         "status": "canceled" if canceled else "active",
         "event": booking.event_uri,
-        "timezone": "America/Santiago",
+        "timezone": "America/Lima",
         "rescheduled": booking.rescheduled,
         "old_invitee": booking.old_invitee,
         "new_invitee": booking.new_invitee,
