@@ -12,10 +12,10 @@ from tests.architecture.source import ROOT, Source, python_sources
 
 # The agreed numbers. Lower one when an exemption goes; raise one only in the change that argues for it.
 AGREED = {
-    "noqa": 112,
+    "noqa": 115,
     "type: ignore": 24,
-    "fmt": 96,
-    "TYPE_CHECKING": 13,
+    "fmt": 106,
+    "TYPE_CHECKING": 15,
     "skip": 2,
     "whole file": 1,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -67,11 +67,18 @@ class _Forgetful(ScriptedClient):
 class Office:
     """Einstein Kids on a cluster. `made` says how its own login connects."""
 
-    def __init__(self, cluster: Cluster, state: Path, made: Provisioned) -> None:
+    def __init__(
+        self, cluster: Cluster, state: Path, made: Provisioned, windmill: Mapping[str, str] | None = None
+    ) -> None:
         self.cluster, self.state, self.made = cluster, state, made
         self.slug = made.tenant.slug
+        self._doomed = ""
         self.terminal = Terminal(
-            {"PLATFORM_DATABASE_URL": cluster.admin_dsn, "PLATFORM_STATE_DIR": str(state)}
+            {
+                "PLATFORM_DATABASE_URL": cluster.admin_dsn,
+                "PLATFORM_STATE_DIR": str(state),
+                **(windmill or {}),
+            }
         )
         self.admin_dsn = cluster.dsn(made.tenant.database_name)
 
@@ -244,9 +251,13 @@ sheet-{next(_numbers)},Robótica,door-1,2031-03-03,15:00,16:00
         file.write_text("whsec_platform_core_test\n", encoding="utf-8")
         return str(file)
 
+    def doomed(self) -> str:
+        """The one of those that was made last."""
+        return self._doomed
+
     def doomed_customer(self) -> str:
         """Another customer, which nobody needs."""
-        slug = f"doomed_{next(_numbers)}"
+        slug = self._doomed = f"doomed_{next(_numbers)}"
         self.say("tenant", "provision", slug, "--display-name", "Doomed", "--timezone", "America/Lima",
                  "--currency", "PEN")  # fmt: skip
         return slug
@@ -315,8 +326,10 @@ sheet-{next(_numbers)},Robótica,door-1,2031-03-03,15:00,16:00
             yield tx
 
 
-def open_office(cluster: Cluster, state: Path, slug: str = SLUG) -> Office:
-    """Provision the customer and put its policy into force."""
+def open_office(
+    cluster: Cluster, state: Path, slug: str = SLUG, *, windmill: Mapping[str, str] | None = None
+) -> Office:
+    """Provision the customer and put its policy into force. `windmill` are the variables that name one."""
     made = provision(
         cluster.admin_dsn,
         slug,
@@ -327,7 +340,7 @@ def open_office(cluster: Cluster, state: Path, slug: str = SLUG) -> Office:
     )
     with open_app(slug, made.dsn) as app, app.tx() as tx:
         store_policy(tx, policy_under(slug), Actor("user", "ana"))
-    return Office(cluster, state, made)
+    return Office(cluster, state, made, windmill)
 
 
 def _delivery(event_id: str, body: bytes, *, stale: bool = False) -> Delivery:

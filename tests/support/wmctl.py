@@ -58,7 +58,7 @@ class Terminal:
         ):
             for name in set(os.environ) - set(self._variables()):
                 shell.delenv(name)
-            for name, value in self.environment.items():
+            for name, value in self._variables().items():
                 shell.setenv(name, value)
             shell.chdir(self.folder)
             code = execute(list(arguments))
@@ -86,8 +86,10 @@ class Terminal:
         )
 
     def _variables(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("PLATFORM_")}
-        return {**kept, **self.environment}
+        ours = ("PLATFORM_", "WMCTL_")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+        # What this desk's user keeps, targets with their tokens above all, is no test's business.
+        return {**kept, "XDG_CONFIG_HOME": "/nowhere/at/all", **self.environment}
 
 
 def commands() -> dict[str, typer.core.TyperCommand]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +15,50 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document in
 As = Annotated[str, typer.Option("--as", help="Handle of the member you act for, such as ana.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many to show.")]
 CustomerName = Annotated[str, typer.Argument(metavar="CUSTOMER", help="The customer's folder name.")]
+
+
+def _named(incomplete: str) -> list[str]:
+    """Customers for the shell's completion, which must never fail or print."""
+    return [
+        name
+        for folder in (Path.cwd(), *Path.cwd().parents)
+        if (folder / "customers").is_dir()
+        for name in [*sorted(path.name for path in (folder / "customers").glob("[a-z]*")), "ops"]
+        if name.startswith(incomplete)
+    ]
+
+
+Customers = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="CUSTOMER",
+        help="Customers' folder names, or ops; not needed when there is only one customer.",
+        autocompletion=_named,
+    ),
+]
+TargetName = Annotated[
+    str | None, typer.Option("--target", "-t", help="Which Windmill; default: the target in use.")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask: for CI, where nobody answers.")]
+Switches = Annotated[
+    bool, typer.Option("--switches", help="Let git say which schedules and routes are on, not ops.")
+]
+Ours = Annotated[
+    list[str] | None,
+    typer.Option("--ours", metavar="ITEM", help="Git counts for this item; may be given several times."),
+]
+Theirs = Annotated[
+    list[str] | None,
+    typer.Option("--theirs", metavar="ITEM", help="Windmill counts for this item: it is pulled first."),
+]
+Force = Annotated[bool, typer.Option("--force", help="Go on although the plan says it is not safe.")]
+BreakLock = Annotated[
+    bool, typer.Option("--break-lock", help="Take the lock from a deploy that died; names whose it was.")
+]
+
+
+class Ended(typer.Exit):
+    """A command that has said itself how it ended: nothing is added to its words."""
 
 
 def noun(help_text: str) -> typer.Typer:

@@ -16,11 +16,16 @@ import typer
 from pydantic import BaseModel
 
 from platform_cli import render
+from platform_cli.instances.setup import Step
 from platform_cli.local.dev.control import Outcome
 from platform_cli.local.dev.sending import Sent
 from platform_cli.local.ycloud.talks import Said
 from platform_cli.main import INTERRUPTED, build
-from platform_cli.site import find_root
+from platform_cli.root import find_root
+from platform_cli.sync import plan_page
+from platform_cli.sync.access import Access
+from platform_cli.sync.drift import Drift as ScopeDrift
+from platform_cli.sync.plan_file import PlanDocument
 from platform_core import errors
 from platform_core.attendance import results, rosters
 from platform_core.attendance.contracts import Stored
@@ -62,6 +67,18 @@ _DECISION = ("one object", ["outcome", *fields_of(DecisionResult)])
 
 _LOADED = ("one object", [*fields_of(Loaded), "faults", "entered"])
 
+_DEPLOYED: Fields = (
+    "scope", "target", "deploy", "status", "written", "put_back", "left", "reason", "notes",
+)  # fmt: skip
+_HISTORY: Fields = (
+    "scope", "deploy", "status", "actor", "began_at", "changed_at", "changed_by", "commit", "items", "acts",
+    "reason",
+)  # fmt: skip
+_STATUS: Fields = (
+    "scope", "says", "to_deploy", "to_pull", "conflicts", "unmanaged", "uncommitted", "alarms", "deploy",
+    "deploy_status", "deployed_at", "deployed_by", "deploying",
+)  # fmt: skip
+
 DOCUMENTS: Mapping[str, tuple[str, Fields]] = {
     "alert list": ("a list of objects", fields_of(Alert)),
     "attendance confirm": ("one object", fields_of(Stored)),
@@ -89,7 +106,22 @@ DOCUMENTS: Mapping[str, tuple[str, Fields]] = {
     "dev tick": ("a list of objects", fields_of(Outcome)),
     "dev webhook send": ("one object", [*fields_of(Sent), "claim"]),
     "connector check": ("one object", ["connector", "left"]),
+    "instance check": (
+        "one object",
+        ["server_version", "workspace", "at", "took_s", "differing", "findings", "left", "probes"],
+    ),
+    "instance init": ("a list of objects", fields_of(Step)),
     "connector list": ("a list of objects", ["name", "version", "capabilities", "left"]),
+    "deploy": ("a list of objects", _DEPLOYED),
+    "drift": ("a list of objects", fields_of(ScopeDrift)),
+    "history": ("a list of objects", _HISTORY),
+    "plan": ("a list of objects", fields_of(PlanDocument)),
+    "promote": ("a list of objects", _DEPLOYED),
+    "pull": ("a list of objects", ["scope", "target", "items", "files", "conflicts"]),
+    "render": ("one object", ["folder", "items"]),
+    "rollback": ("one object", ["scope", "target", "deploy", "there", "left", "stopped"]),
+    "status": ("a list of objects", _STATUS),
+    "sync": ("a list of objects", _DEPLOYED),
     "db status": ("a list of objects", ["customer", "pending"]),
     "inbox conflicts": ("a list of objects", fields_of(Conflict)),
     "inbox list": ("a list of objects", fields_of(EventSummary)),
@@ -110,7 +142,17 @@ DOCUMENTS: Mapping[str, tuple[str, Fields]] = {
     "student import": _LOADED,
     "student list": ("a list of objects", fields_of(rosters.StudentSummary)),
     "student show": ("one object", fields_of(rosters.StudentDetail)),
+    "target check": (
+        "one object",
+        ["name", "url", "workspace", "kind", *fields_of(Access), "warnings"],
+    ),
+    "target list": ("a list of objects", ["name", "url", "workspace", "kind", "in_use"]),
     "tenant drift": ("a list of objects", fields_of(Drift)),
+    "customer check": ("one object", ["customer", "healthy", "findings"]),
+    "customer new": ("one object", ["customer", "target", "steps", "left"]),
+    "customer update": ("one object", ["customer", "from_version", "to_version", "written", "files"]),
+    "secret check": ("a list of objects", ["name", "state"]),
+    "secret list": ("a list of objects", ["name", "origin", "state", "says"]),
     "tenant list": ("a list of objects", fields_of(Tenant)),
 }
 
@@ -127,6 +169,8 @@ ADVICE: Mapping[str, str] = {
     "not_found": "List what there is with the command that the message names.",
     "unknown_tenant": "See `wmctl tenant list`; the message offers names that are close.",
     "refused": "Read the reason; nothing was changed.",
+    "not_confirmed": "Run it again and answer, or give --yes where nobody can answer.",
+    "plan_not_deployable": "Decide what the message names; `wmctl plan` shows the ways out.",
     "permission_denied": "Ask a member of one of the roles named. The attempt is in the audit trail.",
     "state_conflict": "Look at the thing again: somebody, named in the message, was faster.",
     "idempotency_conflict": "Use a new key, request id or decision id for a new act.",
@@ -153,6 +197,18 @@ ADVICE: Mapping[str, str] = {
     "connector_transient": "Nothing: it is tried again, later each time.",
     "connector_contract_drift": "The provider changed its answers: report it with the request id.",
     "connector_unsupported": "Use a connector that declares the capability.",
+    "deploy_running": "Wait until it ends; the message names who deploys and since when.",
+    "lock_lost": "Run `wmctl plan`: it tells what was applied and what was not.",
+    "state_unreadable": "Install the newest wmctl, or restore the resource that the message names.",
+    "windmill_error": "Read the message; it holds the server's own words.",
+    "windmill_token_rejected": "Make a new token in Windmill and give it with `wmctl target add`.",
+    "windmill_denied": "Use the token of an administrator, or of a member of wm_deployers.",
+    "windmill_not_found": "Run `wmctl plan` to see what is there.",
+    "windmill_refused": "Read what the server says in the message; nothing was changed.",
+    "windmill_failed": "Read the server's logs; run `wmctl plan` to see what is there now.",
+    "windmill_unreachable": "Check the address in `wmctl target list`, and that the server runs.",
+    "windmill_uncertain": "Run `wmctl plan`: it reads what is there now.",
+    "not_windmill": "Check the address and what stands before the server: a proxy, a login page.",
     "request_refused": "Send what a real Windmill would take: this is its local stand-in's own answer.",
     "bad_cron": "Write the six fields as the message says; minutes and seconds come first.",
     "demo_difference": "Run `wmctl demo` again; if it stays, the line above it names what differs.",
@@ -351,7 +407,7 @@ def _advice(kind: type[PlatformError]) -> str:
 
 def pages() -> dict[str, str]:
     """The generated pages by file name."""
-    return {"cli.md": cli_page(), "errors.md": errors_page()}
+    return {"cli.md": cli_page(), "errors.md": errors_page(), "plan.md": plan_page.page(WRITTEN_BY)}
 
 
 def write_pages(root: Path) -> list[Path]:

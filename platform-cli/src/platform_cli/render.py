@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from enum import Enum
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -141,6 +141,36 @@ def good(text: str) -> None:
     ERR.print(Text("✓ ", style="green") + Text(text))
 
 
+def warning(text: str) -> None:
+    """Something a person should know before going on, on stderr."""
+    ERR.print(Text("! ", style="bold yellow") + Text(text))
+
+
+class Badged(Protocol):
+    """What shows where a command works: `text` in the colours of its `kind`."""
+
+    @property
+    def text(self) -> str:
+        """A few words."""
+
+    @property
+    def kind(self) -> str:
+        """`production`, `staging` or `local`."""
+
+
+_BADGES = {"production": "bold white on red", "staging": "black on yellow", "local": "black on green"}
+
+
+def badge(shown: Badged) -> None:
+    """Where a command works, on stderr, in colours nobody confuses."""
+    ERR.print(badge_text(shown))
+
+
+def badge_text(shown: Badged) -> Text:
+    """A badge as part of a header or a prompt."""
+    return Text(f" {shown.text} ", style=_BADGES[shown.kind])
+
+
 def failure(error: PlatformError) -> None:
     """A refusal on one line: the thing, the reason, the next step."""
     ERR.print(Text("wmctl: ", style="bold red") + Text(error.one_line()))
@@ -154,6 +184,21 @@ def broken(text: str) -> None:
 def raw(text: str) -> None:
     """Text exactly as it is, on stdout."""
     OUT.print(text, markup=False)
+
+
+def drawn(text: Text) -> None:
+    """A text with styles of its own, on stdout."""
+    OUT.print(text)
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """A spinner on stderr until the end of the block, where somebody watches."""
+    if not ERR.is_terminal:
+        yield
+        return
+    with ERR.status(Text(f"{what} …", style="dim")):
+        yield
 
 
 # --- A screen: what dev shows while somebody watches -----------------------------------------------------
@@ -191,6 +236,51 @@ def screen() -> Iterator[Screen]:
         return
     with Live(console=OUT, auto_refresh=False, transient=False) as live:
         yield Screen(live)
+
+
+# --- Progress: how far something long has come --------------------------------------------------------------
+
+
+class Progress:
+    """One line that says how far it is; drawn on a terminal only, for nobody reads it afterwards."""
+
+    def __init__(self, status: Status | None) -> None:
+        """`status` is the drawn line, when somebody watches."""
+        self._status = status
+
+    def at(self, done: int, total: int, what: str) -> None:
+        """So many of so many are done, this one last."""
+        if self._status is not None:
+            self._status.update(Text(f"{done} of {total}  {what}", style="dim"))
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Progress]:
+    """A line on stderr until the end of the block; elsewhere than on a terminal it says once what is done."""
+    if not ERR.is_terminal:
+        note(what)
+        yield Progress(None)
+        return
+    with ERR.status(Text(what, style="dim")) as status:
+        yield Progress(status)
+
+
+def differences(title: str, rows: Sequence[tuple[str, str, object, object]]) -> None:
+    """What is not as it must be: name and meaning, then what was expected beside what is there."""
+    OUT.print()
+    OUT.print(Text(title, style="bold"))
+    for name, means, expected, seen in rows:
+        OUT.print(Text("  ✗ ", style="bold red"), Text(name, style="bold"), sep="")
+        OUT.print(Text(f"      {means}"))
+        OUT.print(Text("      expected  ", style="dim"), Text(_fact(expected), style="green"), sep="")
+        OUT.print(Text("      here      ", style="dim"), Text(_fact(seen), style="red"), sep="")
+
+
+def setting(done: str, name: str, before: object, wanted: object) -> None:
+    """One step of many: what it came to, and for a change what was there and what is now."""
+    style, mark = {"ok": ("dim", "  "), "changed": ("green", "✓ ")}.get(done, ("yellow", "~ "))
+    moved = "" if done == "ok" else f"{_fact(before) if before is not None else 'nothing'} → {_fact(wanted)}"
+    OUT.print(Text(f"{mark}{done:<13}", style=style), Text(f"{name:<40}"), Text(moved, style="dim"), sep="")
 
 
 # --- A story: what the demo tells while it happens ----------------------------------------------------------
@@ -266,3 +356,28 @@ def closing(text: str, commands: Sequence[str]) -> None:
     OUT.print(Text(text))
     for command in commands:
         OUT.print(Text(f"  {command}", style="bold cyan"))
+
+
+_MARKS = {
+    "ok": ("✓", "green"),
+    "warning": ("!", "bold yellow"),
+    "broken": ("✗", "bold red"),
+    "skipped": ("–", "dim"),
+}
+
+
+def findings(title: str, rows: Sequence[tuple[str, str, str, str]]) -> None:
+    """What a look found, a line each: mark, what it is about, what was seen; below it, what to do."""
+    OUT.print(Text(title, style="bold"))
+    width = max((len(about) for _, about, _, _ in rows), default=0)
+    for mark, about, says, next_step in rows:
+        sign, style = _MARKS[mark]
+        OUT.print(Text(f"  {sign} ", style=style), Text(f"{about:<{width}}  "), cell(says), sep="")
+        if next_step and mark != "ok":
+            OUT.print(Text(f"    {'':<{width}}  {next_step}", style="cyan"))
+
+
+def taken(name: str, says: str, *, changed: bool) -> None:
+    """One step of something longer, on stderr: done now, or true before."""
+    sign, style = ("✓", "green") if changed else ("=", "dim")
+    ERR.print(Text(f"  {sign} {name:<10} ", style=style) + Text(says, style="" if changed else "dim"))

@@ -17,6 +17,7 @@ Value: TypeAlias = "str | Callable[[Office], str]"
 class Row:
     """One command. `values` are its parameters by name, `says` is in what it shows to a person.
 
+    A flag has any value.
     `keys` are those of its JSON document, or of each item of it; empty for a command without `--json`.
     `spoilt` are values that this command alone must refuse, with the exit code and words of the refusal.
     `before` brings about what it shows, `after` puts things right again.
@@ -47,6 +48,8 @@ def words(name: str, command: typer.core.TyperCommand, values: Mapping[str, str]
             continue
         if one.param_type_name == "argument":
             found.append(values[one.name])
+        elif getattr(one, "is_flag", False):
+            found.append(max(one.opts, key=len))
         else:
             found += [max(one.opts, key=len), values[one.name]]
     return found

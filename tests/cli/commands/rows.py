@@ -8,6 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tests.cli.commands.row import Row
+from tests.cli.commands.rows_of_customers import ROWS_OF_CUSTOMERS
+from tests.cli.commands.rows_of_instances import ROWS_OF_INSTANCES
+from tests.cli.commands.rows_of_sync import ROWS_OF_SYNC
+from tests.cli.commands.rows_of_targets import ROWS_OF_TARGETS
 from tests.support.offices import PHONE, SLUG, Office
 
 
@@ -573,6 +577,9 @@ ROWS: Mapping[str, Row] = {
         "",
         spoilt=(({"port": "70000"}, 2, "--port"), ({"rate_s": "0"}, 2, "--rate-s")),
     ),
+    **ROWS_OF_CUSTOMERS,
+    **ROWS_OF_INSTANCES,
+    **ROWS_OF_TARGETS,
     "demo": Row({}, ""),
     "dev start": Row({"folder": SLUG}, ""),
     "dev run": Row({"path": "cancel_jobs"}, "", "path ok result logs hint duration_ms"),
@@ -580,5 +587,7 @@ ROWS: Mapping[str, Row] = {
     "dev messages": Row({}, "", "at phone by_contact text media_id mime_type status"),
     "dev open": Row({}, ""),
     "dev stop": Row({}, ""),
+    "dev workspace": Row({}, ""),
     "dev webhook send": Row({}, "", "phone kind wamid answers claim"),
+    **ROWS_OF_SYNC,
 }

@@ -8,6 +8,7 @@ import pytest
 
 from tests.cli.commands.row import Row, words
 from tests.cli.commands.rows import ROWS
+from tests.cli.commands.rows_of_targets import about_windmill
 from tests.support.offices import Office
 from tests.support.wmctl import Said, commands
 
@@ -16,10 +17,11 @@ PLAYED_ELSEWHERE = {
     "demo",
     "ingest serve",
     "connector new",
-    *(name for name in COMMANDS if name.startswith("dev ")),
+    *(name for name in COMMANDS if name.startswith("dev ") or about_windmill(name)),
 }
-"""Commands with tests of their own: the day of the demo is a journey, the door serves until it is told, a new
-connector is written into a copy of the checkout, and those of `dev` talk to a customer at work."""
+"""Commands with tests of their own: the day of the demo is a journey, the door serves until it is told, a
+new connector is written into a copy of the checkout, `dev` talks to a customer at work, and some are about a
+Windmill."""
 
 HERE = sorted((set(COMMANDS) & set(ROWS)) - PLAYED_ELSEWHERE)
 

@@ -55,7 +55,7 @@ def list_(
 def verify(customer: Customer = None, as_json: AsJson = False) -> int:
     """Prove the whole trail twice: in the database, and entry by entry here. Exit 1 when it is broken.
 
-    Example: wmctl audit verify --customer einstein_kids
+    Example: wmctl audit verify --customer acme
     """
     with open_site() as site, site.app(customer) as platform, platform.tx() as tx:
         head = audit.read_head(tx)

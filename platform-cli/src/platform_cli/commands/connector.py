@@ -10,9 +10,9 @@ import typer
 
 from platform_cli import render
 from platform_cli.options import AsJson, noun
+from platform_cli.root import find_root
 from platform_cli.scaffold.connector import list_left, write_connector
 from platform_cli.scaffold.contract import check_contract
-from platform_cli.site import find_root
 from platform_core.connectors import list_connectors, load_connector
 
 app = noun("Connectors to providers: list them, check their contract, begin a new one.")

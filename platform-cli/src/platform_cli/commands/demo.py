@@ -12,7 +12,8 @@ from platform_cli.local.day import ENDING, Day, Unexpected
 from platform_cli.local.secret_store import FileSecretStore
 from platform_cli.local.stage import set_stage
 from platform_cli.local.windmill.flows.state import prepare_database
-from platform_cli.site import STATE_FOLDER, find_root
+from platform_cli.root import find_root
+from platform_cli.site import STATE_FOLDER
 from platform_core.errors import Refused
 from platform_core.tenancy.cluster import prepare_cluster
 from platform_core.tenancy.door import prepare_door
@@ -21,6 +22,7 @@ from platform_core.tenancy.provision import Provisioned, provision
 CUSTOMER = "einstein_kids"
 NEIGHBOUR = "colegio_vecino"
 MARK = "made-by-demo"
+_MADE = ("postgres", "secrets", "ingest")
 
 
 def demo() -> None:
@@ -76,17 +78,20 @@ def _provision(
 def _empty_state(root: Path) -> Path:
     """A folder for the demo's data. What an earlier demo left is removed; anything else is never touched."""
     state = root / STATE_FOLDER
+    made = [state / name for name in _MADE]
+    if any(path.exists() for path in made) and not (state / MARK).exists():
+        raise Refused(
+            f"{state} holds an installation that the demo did not make",
+            next_step="Move it away, or work with it instead.",
+        )
     if postgres.exists(state / "postgres"):
-        if not (state / MARK).exists():
-            raise Refused(
-                f"{state} holds an installation that the demo did not make",
-                next_step="Move it away, or work with it instead.",
-            )
         postgres.destroy(state / "postgres")
-    shutil.rmtree(state, ignore_errors=True)
-    state.mkdir(mode=0o755)
+    for path in made:
+        shutil.rmtree(path, ignore_errors=True)
+    state.mkdir(mode=0o755, exist_ok=True)
     (state / MARK).write_text(
-        "The demo made this folder and deletes it when it runs again.\n", encoding="utf-8"
+        "The demo made the folders postgres, secrets and ingest here, and removes them when it runs again.\n",
+        encoding="utf-8",
     )
     return state
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,9 +13,11 @@ import typer
 from psycopg.conninfo import conninfo_to_dict
 
 from platform_cli import render
+from platform_cli.given import read_given
 from platform_cli.options import AsJson, CustomerName, noun
-from platform_cli.site import STATE_FOLDER, Site, find_root, open_site
-from platform_core.errors import ConfigurationError, InvalidInput, SecretRejected, UnreadableFile
+from platform_cli.root import find_root
+from platform_cli.site import STATE_FOLDER, Site, open_site
+from platform_core.errors import ConfigurationError, InvalidInput, SecretRejected
 from platform_core.ingest.checking import check_doors
 from platform_core.ingest.files import CustomerDoor, DatabaseFile, set_endpoint
 from platform_core.ingest.limits import Limits
@@ -91,7 +92,7 @@ def endpoint(
 ) -> None:
     """Set the secrets of an endpoint; a door that runs takes them over within a second or two.
 
-    Example: wmctl ingest endpoint einstein_kids inbound --keep
+    Example: wmctl ingest endpoint acme inbound --keep
     """
     given = _secrets(secrets_from)
     with open_site() as site:
@@ -175,14 +176,8 @@ def _secrets(source: str) -> list[str]:
     """From a prompt, a file or stdin: a secret on a command line is in the shell's history and in `ps`."""
     if not source:
         text = typer.prompt("The endpoint's secret", hide_input=True, err=True)
-    elif source == "-":
-        text = sys.stdin.read(MAX_SECRET_CHARS)
     else:
-        try:
-            with Path(source).open(encoding="utf-8") as file:
-                text = file.read(MAX_SECRET_CHARS)
-        except (OSError, UnicodeDecodeError) as error:
-            raise UnreadableFile(f"{source} cannot be read as text", next_step="Check the path.") from error
+        text = read_given(source, most_chars=MAX_SECRET_CHARS)
     found = [line.strip() for line in text.splitlines() if line.strip()]
     if not found:
         raise InvalidInput("No secret was given", next_step="Give one a line, in a file or on stdin.")

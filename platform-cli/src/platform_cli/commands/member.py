@@ -31,7 +31,7 @@ PolicyFile = Annotated[
 def list_(customer: Customer = None, as_json: AsJson = False) -> None:
     """Show who acts for the customer now.
 
-    Example: wmctl member list --customer einstein_kids
+    Example: wmctl member list --customer acme
     """
     with open_site() as site, site.app(customer) as platform, platform.tx() as tx:
         found = members.list_members(tx)
@@ -55,7 +55,7 @@ def add(
 ) -> None:
     """Add a person, or give them another role: in the policy file, and in force.
 
-    Example: wmctl member add einstein_kids elena --role ops --as ana
+    Example: wmctl member add acme elena --role ops --as ana
     """
     chosen = next((one for one in _ROLES if one == role), None)
     if chosen is None:
@@ -73,7 +73,7 @@ def add(
 def revoke(customer: CustomerName, person: Person, as_: As, file: PolicyFile = None) -> None:
     """Remove a person; their links into the panel end at once. The last owner stays.
 
-    Example: wmctl member revoke einstein_kids diego --as ana
+    Example: wmctl member revoke acme diego --as ana
     """
     version = _change(customer, file, member(as_), lambda text: policy_file.without_member(text, person))
     render.good(f"{person} acts for {customer} no more, from policy version {version}; their links are dead.")

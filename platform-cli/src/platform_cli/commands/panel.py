@@ -31,7 +31,7 @@ def key(
 ) -> None:
     """Give the panel a new signing key; the one before stays good until the next.
 
-    Example: wmctl panel key einstein_kids --url https://panel.example.org/api/r/einstein_kids/panel
+    Example: wmctl panel key acme --url https://panel.example.org/api/r/acme/panel
     """
     with open_site() as site:
         tenant = site.tenant(customer)
@@ -57,7 +57,7 @@ def link(
 ) -> None:
     """Make a link into the panel for one member. It is shown once: send it to them and to nobody else.
 
-    Example: wmctl panel link einstein_kids --person bruno --hours 12
+    Example: wmctl panel link acme --person bruno --hours 12
     """
     chosen = next((one for one in _ROLES if one == role), None)
     if role is not None and chosen is None:
@@ -107,7 +107,7 @@ def list_(
 ) -> None:
     """Show links that still let somebody in, how often they did, and what was looked at or refused.
 
-    Example: wmctl panel list --customer einstein_kids --all
+    Example: wmctl panel list --customer acme --all
     """
     with open_site() as site, site.app(customer) as platform, platform.tx() as tx:
         found = links.list_links(tx, now=platform.clock.now(), ended_too=all_, limit=limit)

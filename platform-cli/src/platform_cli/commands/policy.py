@@ -23,7 +23,7 @@ def apply(
 ) -> None:
     """Store the policy file as the newest version; the same content again changes nothing.
 
-    Example: wmctl policy apply einstein_kids --as ana
+    Example: wmctl policy apply acme --as ana
     """
     with open_site() as site:
         slug = site.tenant(customer).slug  # before it becomes part of a path
@@ -37,7 +37,7 @@ def apply(
 def show(customer: Customer = None, as_json: AsJson = False) -> None:
     """Show the policy that runs.
 
-    Example: wmctl policy show --customer einstein_kids --json
+    Example: wmctl policy show --customer acme --json
     """
     with open_site() as site, site.app(customer) as platform, platform.tx() as tx:
         policy = current_policy(tx)

@@ -23,7 +23,7 @@ app = noun("Sessions: classes with their hours; who was there is `attendance`.")
 def add(
     as_: As,
     reference: Annotated[str, typer.Option(help="Your own, unique to this class.")],
-    course: Annotated[str, typer.Option(help="As enrolments name it, such as Robótica.")],
+    course: Annotated[str, typer.Option(help="As enrolments name it, such as Piano.")],
     reader: Annotated[str, typer.Option(help="The reader at its door, such as door-1.")],
     day: Annotated[str, typer.Option(help="On which day it begins, such as 2026-03-02.")],
     starts: Annotated[str, typer.Option(help="Hour on the wall, such as 15:00.")],
@@ -35,7 +35,7 @@ def add(
 ) -> None:
     """Enter a class; it is computed after its end. The same again changes nothing.
 
-    Example: wmctl session add --as bruno --reference rob/2026-03-02 --course Robótica --reader door-1
+    Example: wmctl session add --as bruno --reference piano/2026-03-02 --course Piano --reader door-1
     --day 2026-03-02 --starts 15:00 --ends 16:00
     """
     with open_site() as site, site.app(customer) as platform:

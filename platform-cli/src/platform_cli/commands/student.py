@@ -23,7 +23,7 @@ from platform_core.values import Clock
 app = noun("Students: their courses, and whom to tell.")
 
 StudentName = Annotated[str, typer.Argument(metavar="STUDENT", help="The student's own reference.")]
-Course = Annotated[str, typer.Option("--course", help="As the classes are named, such as Robótica.")]
+Course = Annotated[str, typer.Option("--course", help="As the classes are named, such as Piano.")]
 
 
 @app.command("list")
@@ -35,7 +35,7 @@ def list_(
 ) -> None:
     """Show students by name, with the courses they attend now.
 
-    Example: wmctl student list --course Robótica
+    Example: wmctl student list --course Piano
     """
     with open_site() as site, site.app(customer) as platform, platform.tx() as tx:
         found = rosters.list_students(tx, now=platform.clock.now(), course=course, limit=limit)
@@ -105,7 +105,7 @@ def enrol(
 ) -> None:
     """Enrol a student in a course. Classes that began before are not touched.
 
-    Example: wmctl student enrol 118 --as bruno --course Robótica --from 2026-03-01
+    Example: wmctl student enrol 118 --as bruno --course Piano --from 2026-03-01
     """
     with open_site() as site, site.app(customer) as platform, platform.tx() as tx:
         zone = platform.policy().customer.timezone
@@ -125,7 +125,7 @@ def leave(
 ) -> None:
     """End an enrolment. Classes that began before stay as they are.
 
-    Example: wmctl student leave 118 --as bruno --course Robótica --on 2026-07-01
+    Example: wmctl student leave 118 --as bruno --course Piano --on 2026-07-01
     """
     with open_site() as site, site.app(customer) as platform, platform.tx() as tx:
         zone = platform.policy().customer.timezone

@@ -44,8 +44,8 @@ def list_(as_json: AsJson = False) -> None:
 def provision_(
     customer: CustomerName,
     display_name: Annotated[str, typer.Option(help="The name people know.")],
-    timezone: Annotated[str, typer.Option(help="IANA zone, such as America/Santiago.")],
-    currency: Annotated[str, typer.Option(help="ISO code, such as CLP.")],
+    timezone: Annotated[str, typer.Option(help="IANA zone, such as America/Lima.")],
+    currency: Annotated[str, typer.Option(help="ISO code, such as PEN.")],
 ) -> None:
     """Make a customer's database and login, or repair them; safe to repeat.
 
