@@ -17,13 +17,13 @@ from platform_cli.given import read_given
 from platform_cli.options import AsJson, CustomerName, noun
 from platform_cli.root import find_root
 from platform_cli.site import STATE_FOLDER, Site, open_site
-from platform_core.errors import ConfigurationError, InvalidInput, SecretRejected
+from platform_core.errors import InvalidInput, SecretRejected
 from platform_core.ingest.checking import check_doors
 from platform_core.ingest.files import CustomerDoor, DatabaseFile, set_endpoint
 from platform_core.ingest.limits import Limits
 from platform_core.ingest.serving import Serving, serve
 from platform_core.ingest.store import DoorLogin
-from platform_core.ingest.waking import Waker, WindmillWaker
+from platform_core.ingest.waking import waker_of
 from platform_core.observability import logs
 from platform_core.settings import Secret, Settings, load_settings
 from platform_core.tenancy import door
@@ -54,7 +54,7 @@ def serve_(
             Serving(
                 place.folder,
                 place.login,
-                lambda: _waker(settings),
+                lambda: waker_of(settings),
                 host=host,
                 port=port,
                 limits=Limits(rate_s=rate_s, burst=2 * rate_s, connections=connections),
@@ -156,20 +156,6 @@ def _database(site: Site, name: str) -> DatabaseFile:
 
 def _folder(settings: Settings, state: Path) -> Path:
     return settings.ingest_folder or state / "ingest"
-
-
-def _waker(settings: Settings) -> Waker | None:
-    known = (settings.ingest_windmill_url, settings.ingest_windmill_workspace, settings.ingest_windmill_token)
-    match known:
-        case (None, None, None):
-            return None
-        case (str() as url, str() as workspace, Secret() as token):
-            return WindmillWaker(url, workspace, token)
-        case _:
-            raise ConfigurationError(
-                "The door knows only a part of its Windmill",
-                next_step="Set PLATFORM_INGEST_WINDMILL_URL, _WORKSPACE and _TOKEN together, or none.",
-            )
 
 
 def _secrets(source: str) -> list[str]:

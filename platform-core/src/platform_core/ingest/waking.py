@@ -17,9 +17,9 @@ from urllib.parse import quote
 
 import httpx
 
-from platform_core.errors import PlatformError, SecretRejected, Unavailable
+from platform_core.errors import ConfigurationError, PlatformError, SecretRejected, Unavailable
 from platform_core.ingest.metrics import Metrics
-from platform_core.settings import Secret
+from platform_core.settings import Secret, Settings
 
 LOOK_S = 1.0
 LONGEST_PAUSE_S = 30.0
@@ -61,6 +61,21 @@ class WindmillWaker:
     async def close(self) -> None:
         """Close the client."""
         await self._client.aclose()
+
+
+def waker_of(settings: Settings) -> Waker | None:
+    """The Windmill that the settings name, or None when they name none. Raises: ConfigurationError."""
+    known = (settings.ingest_windmill_url, settings.ingest_windmill_workspace, settings.ingest_windmill_token)
+    match known:
+        case (None, None, None):
+            return None
+        case (str() as url, str() as workspace, Secret() as token):
+            return WindmillWaker(url, workspace, token)
+        case _:
+            raise ConfigurationError(
+                "The door knows only a part of its Windmill",
+                next_step="Set PLATFORM_INGEST_WINDMILL_URL, _WORKSPACE and _TOKEN together, or none.",
+            )
 
 
 @dataclass(slots=True)
