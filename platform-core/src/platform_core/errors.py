@@ -254,6 +254,13 @@ class DatabaseClosed(Unavailable):
     code = "database_closed"
 
 
+class HostUnreachable(Unavailable):
+    """The host cannot be entered over SSH."""
+
+    code = "host_unreachable"
+    default_next_step = "Nothing was sent. Check its address, its SSH and your key."
+
+
 class StorageFull(Unavailable):
     """The database has no space left."""
 

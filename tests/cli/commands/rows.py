@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from tests.cli.commands.row import Row
 from tests.cli.commands.rows_of_customers import ROWS_OF_CUSTOMERS
+from tests.cli.commands.rows_of_hosts import ROWS_OF_HOSTS
 from tests.cli.commands.rows_of_instances import ROWS_OF_INSTANCES
 from tests.cli.commands.rows_of_sync import ROWS_OF_SYNC
 from tests.cli.commands.rows_of_targets import ROWS_OF_TARGETS
@@ -578,6 +579,7 @@ ROWS: Mapping[str, Row] = {
         spoilt=(({"port": "70000"}, 2, "--port"), ({"rate_s": "0"}, 2, "--rate-s")),
     ),
     **ROWS_OF_CUSTOMERS,
+    **ROWS_OF_HOSTS,
     **ROWS_OF_INSTANCES,
     **ROWS_OF_TARGETS,
     "demo": Row({}, ""),

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from tests.cli.commands.row import Row
 
-OF_A_WINDMILL = ("instance", "promote", "target")
-"""Commands about a Windmill: they need no installation of the platform, and have tests of their own."""
+OF_A_WINDMILL = ("host", "instance", "promote", "target")
+"""Commands about a Windmill or a machine for one: they need no installation, and have tests of their own."""
 
 
 def about_windmill(name: str) -> bool:

@@ -1,0 +1,424 @@
+#!/bin/bash
+# Make a bare Debian or Ubuntu ready for the platform. Run as root from an unpacked folder that holds:
+#
+#   bootstrap_host.sh platform_host.sh   this program and the one that stays on the host
+#   values                               NAME=value lines: see `value` below
+#   deploy_keys                          public keys that may deploy, one a line
+#
+# Each step says `ok` (was so already) or `changed`; a repeat says ok everywhere. Exit codes: 0 ready; 1 a step
+# failed, and a repeat goes on from there; 64 usage; 70 refused before anything was changed.
+set -Eeuo pipefail
+umask 022
+export LC_ALL=C DEBIAN_FRONTEND=noninteractive
+
+readonly HERE=${1:-} ROOT=/opt/platform ACCOUNT=platform-deploy SECRETS_GROUP=10001
+readonly ENGINE_FLOOR=25.0 COMPOSE_FLOOR=2.24
+# The key that signs Docker's own packages, for distributions whose Docker is too old.
+readonly DOCKER_KEY=9DC858229FC7DD38854AE2D88D81803C0EBFCD88
+readonly TOOLS=(ca-certificates curl jq iptables iproute2 openssl sudo tar util-linux)
+
+CHANGED=0
+
+value() { # value NAME DEFAULT
+    local found
+    found=$(sed -n "s/^$1=//p" "$HERE/values" | tail -n 1)
+    printf '%s' "${found:-$2}"
+}
+
+ok() { printf 'ok       %s\n' "$*"; }
+
+changed() {
+    CHANGED=$((CHANGED + 1))
+    printf 'changed  %s\n' "$*"
+}
+
+skipped() { printf 'skipped  %s\n' "$*"; }
+
+refuse() {
+    printf 'refused  %s\n' "$*" >&2
+    exit 70
+}
+
+broke() {
+    printf 'failed   %s\n' "$*" >&2
+    exit 1
+}
+
+at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
+
+asked_to_skip() { [[ " $(value SKIP '') " == *" $1 "* ]]; }
+
+# put FILE MODE <content: says by its exit code whether the file was another one before.
+put() {
+    local staging
+    mkdir -p "$(dirname "$1")"
+    staging=$(mktemp "$1.XXXXXX")
+    cat >"$staging"
+    chmod "$2" "$staging"
+    if cmp -s "$staging" "$1" && [ "$(stat -c %a "$1")" = "$(stat -c %a "$staging")" ]; then
+        rm -f "$staging"
+        return 1
+    fi
+    mv -f "$staging" "$1"
+}
+
+put_step() { # put_step WHAT FILE MODE <content
+    if put "$2" "$3"; then changed "$1"; else ok "$1"; fi
+}
+
+has_systemd() { [ -d /run/systemd/system ]; }
+
+# --- Before anything is changed ------------------------------------------------------------------------------
+
+look() {
+    [ -n "$HERE" ] && [ -f "$HERE/values" ] && [ -f "$HERE/platform_host.sh" ] && [ -s "$HERE/deploy_keys" ] ||
+        { echo "say: bootstrap_host.sh FOLDER; the folder holds platform_host.sh, values and deploy_keys" >&2 && exit 64; }
+    [ "$(id -u)" = 0 ] || refuse "this needs root. Use an account that may sudo without a password, or root."
+    [ -f /etc/os-release ] || refuse "this is no Debian or Ubuntu. Install one of them."
+    # shellcheck source=/dev/null
+    . /etc/os-release
+    case ${ID:-}-${VERSION_ID:-} in
+        debian-12 | debian-13 | ubuntu-22.04 | ubuntu-24.04 | ubuntu-26.04) ;;
+        *) refuse "this is ${PRETTY_NAME:-unknown}. Use Debian 12 or 13, or Ubuntu 22.04 or newer (long-term)." ;;
+    esac
+    has_systemd || refuse "systemd does not run here. Use a whole host, not a container without it."
+    local key
+    while read -r key; do
+        printf '%s\n' "$key" | ssh-keygen -l -f - >/dev/null 2>&1 || refuse "deploy_keys holds a line that is no public key: ${key:0:40}"
+    done < <(grep -Ev '^[[:space:]]*(#|$)' "$HERE/deploy_keys")
+    # Passwords are switched off below: whoever came in by one would be locked out for ever.
+    local admin=${SUDO_USER:-root} home
+    home=$(getent passwd "$admin" | cut -d: -f6)
+    [ -s "$home/.ssh/authorized_keys" ] ||
+        refuse "$admin has no SSH key here, and passwords are switched off at the end. Add one: ssh-copy-id $admin@HOST"
+}
+
+# --- Steps ---------------------------------------------------------------------------------------------------
+
+packages() {
+    local name
+    local -a missing=()
+    for name in "$@"; do
+        [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$name" 2>/dev/null)" = installed ] || missing+=("$name")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 1
+    if [ -z "${INDEXED:-}" ]; then
+        apt-get update --quiet=2 || broke "the package index cannot be read: see above"
+        INDEXED=yes
+    fi
+    apt-get install --quiet=2 --yes --no-install-recommends "${missing[@]}" >/dev/null || broke "installing ${missing[*]}: see above"
+}
+
+step_packages() {
+    if packages "${TOOLS[@]}"; then changed "packages: ${TOOLS[*]}"; else ok "packages"; fi
+}
+
+docker_is_ready() {
+    local engine compose
+    engine=$(docker version --format '{{.Server.Version}}' 2>/dev/null) || return 1
+    compose=$(docker compose version --short 2>/dev/null) || return 1
+    at_least "$engine" "$ENGINE_FLOOR" && at_least "${compose#v}" "$COMPOSE_FLOOR"
+}
+
+candidate() { # the version that a package would be installed in, without epoch
+    apt-cache policy "$1" | sed -n 's/^ *Candidate: \([0-9]*:\)\{0,1\}\([0-9.]*\).*/\2/p'
+}
+
+step_docker() {
+    if docker_is_ready; then
+        ok "docker $(docker version --format '{{.Server.Version}}'), compose $(docker compose version --short)"
+        return
+    fi
+    [ -n "${INDEXED:-}" ] || { apt-get update --quiet=2 && INDEXED=yes; }
+    local engine compose package
+    engine=$(candidate docker.io)
+    for package in docker-compose-v2 docker-compose; do # Ubuntu's name, Debian's name
+        compose=$(candidate "$package")
+        [ -z "$compose" ] || break
+    done
+    if [ -n "$engine" ] && [ -n "$compose" ] && at_least "$engine" "$ENGINE_FLOOR" && at_least "$compose" "$COMPOSE_FLOOR"; then
+        local -a wanted=(docker.io "$package")
+        [ -z "$(candidate docker-cli)" ] || wanted+=(docker-cli)
+        packages "${wanted[@]}" || true
+    else
+        docker_repository
+        packages docker-ce docker-ce-cli containerd.io docker-compose-plugin || true
+    fi
+    systemctl enable --now --quiet docker || broke "Docker does not start: journalctl -u docker"
+    docker_is_ready || broke "Docker is installed and does not answer as it should: docker version; docker compose version"
+    changed "docker $(docker version --format '{{.Server.Version}}'), compose $(docker compose version --short)"
+}
+
+docker_repository() { # Docker's own packages, by its key, which is known beforehand
+    # shellcheck source=/dev/null
+    . /etc/os-release
+    packages gnupg || true
+    local key=/etc/apt/keyrings/docker.asc found
+    install -d -m 0755 /etc/apt/keyrings
+    curl --fail --silent --show-error --location "https://download.docker.com/linux/$ID/gpg" --output "$key" ||
+        broke "Docker's key cannot be had, and this distribution's Docker is older than $ENGINE_FLOOR"
+    found=$(gpg --show-keys --with-colons "$key" 2>/dev/null | sed -n 's/^fpr:*\([0-9A-F]*\):$/\1/p' | head -n 1)
+    [ "$found" = "$DOCKER_KEY" ] || { rm -f "$key" && broke "Docker's key is not the one that is known"; }
+    put /etc/apt/sources.list.d/docker.list 0644 <<<"deb [arch=$(dpkg --print-architecture) signed-by=$key] https://download.docker.com/linux/$ID $VERSION_CODENAME stable" || true
+    apt-get update --quiet=2
+    INDEXED=yes
+}
+
+step_daemon() { # logs that cannot fill the disk, containers that survive the engine's own updates
+    local file=/etc/docker/daemon.json wanted
+    wanted='{
+  "live-restore": true,
+  "log-driver": "local",
+  "log-opts": { "max-size": "20m", "max-file": "5" },
+  "no-new-privileges": true
+}'
+    if [ -f "$file" ] && jq -e --argjson wanted "$wanted" '. as $is | ($is * $wanted) == $is' "$file" >/dev/null 2>&1; then
+        ok "docker settings"
+        return
+    fi
+    if [ -s "$file" ]; then # what somebody else set stays
+        wanted=$(jq --argjson wanted "$wanted" '. * $wanted' "$file") || broke "$file is not JSON. Correct it."
+    fi
+    put "$file" 0644 <<<"$wanted" || true
+    systemctl restart docker || broke "Docker does not start with $file: journalctl -u docker"
+    changed "docker settings"
+}
+
+step_account() {
+    if getent passwd "$ACCOUNT" >/dev/null; then
+        ok "account $ACCOUNT"
+    else
+        useradd --system --create-home --home-dir "/var/lib/$ACCOUNT" --shell /bin/sh --comment 'deploys the platform' "$ACCOUNT"
+        changed "account $ACCOUNT"
+    fi
+    if getent group "$SECRETS_GROUP" >/dev/null; then
+        ok "group $SECRETS_GROUP"
+    else
+        groupadd --gid "$SECRETS_GROUP" platform-secrets
+        changed "group $SECRETS_GROUP"
+    fi
+}
+
+step_folders() {
+    local line folder mode owner before=$CHANGED
+    for line in ". 0755 0:0" "bin 0755 0:0" "releases 0755 0:0" "state 0755 0:0" "state/runs 0750 0:0" "proxy 0755 0:0" \
+        "secrets 0750 0:$SECRETS_GROUP" "door 0700 10003:10003" "backups 0700 10002:10002"; do
+        read -r folder mode owner <<<"$line"
+        [ -d "$ROOT/$folder" ] && [ "$(stat -c '0%a %u:%g' "$ROOT/$folder")" = "$mode $owner" ] && continue
+        install -d -m "$mode" "$ROOT/$folder"
+        chown "$owner" "$ROOT/$folder"
+        changed "folder $ROOT/${folder#.}"
+    done
+    [ "$CHANGED" != "$before" ] || ok "folders"
+}
+
+step_program() {
+    put_step "program $ROOT/bin/platform_host.sh" "$ROOT/bin/platform_host.sh" 0755 <"$HERE/platform_host.sh"
+    if [ -f "$HERE/host.env" ]; then
+        put_step "values $ROOT/host.env" "$ROOT/host.env" 0644 <"$HERE/host.env"
+    elif [ ! -f "$ROOT/host.env" ]; then
+        refuse "there is no host.env yet, and none was given: it holds this host's names"
+    else
+        ok "values $ROOT/host.env"
+    fi
+    put_step "resume at boot" /etc/systemd/system/platform-resume.service 0644 <<UNIT
+[Unit]
+Description=End a deploy that a crash left half done
+After=docker.service network-online.target
+Requires=docker.service
+ConditionPathExists=$ROOT/state/deploying.json
+
+[Service]
+Type=oneshot
+ExecStart=/bin/bash $ROOT/bin/platform_host.sh resume --by boot
+
+[Install]
+WantedBy=multi-user.target
+UNIT
+    systemctl daemon-reload
+    systemctl enable --quiet platform-resume.service
+}
+
+step_ssh() { # keys only; the deploy key opens no shell: whatever it says goes to the program, as one word
+    local keys=/etc/ssh/platform-deploy-keys line forced
+    forced="restrict,command=\"/usr/bin/sudo -n $ROOT/bin/platform_host.sh gate \\\"\$SSH_ORIGINAL_COMMAND\\\"\""
+    put_step "deploy keys" "$keys" 0644 < <(
+        grep -Ev '^[[:space:]]*(#|$)' "$HERE/deploy_keys" | while read -r line; do printf '%s %s\n' "$forced" "$line"; done
+    )
+    put_step "sudo for the deploy key" /etc/sudoers.d/platform-deploy 0440 \
+        <<<"$ACCOUNT ALL=(root) NOPASSWD: $ROOT/bin/platform_host.sh gate *"
+    visudo --check --quiet --file /etc/sudoers.d/platform-deploy || { rm -f /etc/sudoers.d/platform-deploy && broke "sudo refuses its file"; }
+    if put /etc/ssh/sshd_config.d/10-platform.conf 0644 <<CONFIG; then
+# Keys only, and for the deploy key one program.
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PermitRootLogin prohibit-password
+X11Forwarding no
+Match User $ACCOUNT
+    AuthorizedKeysFile $keys
+    AllowTcpForwarding no
+    PermitTTY no
+# So that what stands after this file is not taken for the deploy account's alone.
+Match all
+CONFIG
+        mkdir -p /run/sshd
+        sshd -t || { rm -f /etc/ssh/sshd_config.d/10-platform.conf && broke "sshd refuses its file"; }
+        systemctl reload-or-restart ssh || systemctl reload-or-restart sshd
+        changed "ssh: keys only, forced command"
+    else
+        ok "ssh: keys only, forced command"
+    fi
+}
+
+# Docker's published ports pass by INPUT, so DOCKER-USER has the same rules for what comes from outside.
+step_firewall() {
+    local ports unit=/etc/systemd/system/platform-firewall.service before=$CHANGED
+    ports=$(value SSH_PORT 22)
+    [[ $ports =~ ^[0-9]{1,5}$ ]] || refuse "SSH_PORT is not a number"
+    if put "$ROOT/bin/platform_firewall.sh" 0755 <<FIREWALL; then
+#!/bin/sh
+# Let in SSH, HTTP and HTTPS, and what belongs to a conversation begun here; nothing else from outside.
+set -eu
+outside=\$(ip route show default | sed -n 's/.* dev \([^ ]*\).*/\1/p' | head -n 1)
+[ -n "\$outside" ] || exit 1
+for tool in iptables ip6tables; do
+    \$tool --wait --numeric --list INPUT >/dev/null 2>&1 || continue
+    ping=icmp
+    [ \$tool = iptables ] || ping=ipv6-icmp
+    for chain in PLATFORM-IN DOCKER-USER; do
+        \$tool --wait --new-chain \$chain 2>/dev/null || \$tool --wait --flush \$chain
+    done
+    \$tool --wait -A PLATFORM-IN -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN
+    \$tool --wait -A PLATFORM-IN -p \$ping -j RETURN
+    \$tool --wait -A PLATFORM-IN -p tcp --dport $ports -j RETURN
+    \$tool --wait -A PLATFORM-IN -p tcp -m multiport --dports 80,443 -j RETURN
+    \$tool --wait -A PLATFORM-IN -p udp --dport 443 -j RETURN
+    \$tool --wait -A PLATFORM-IN -p udp --dport 546 -j RETURN
+    \$tool --wait -A PLATFORM-IN -j DROP
+    \$tool --wait -C INPUT -i "\$outside" -j PLATFORM-IN 2>/dev/null || \$tool --wait -I INPUT -i "\$outside" -j PLATFORM-IN
+    \$tool --wait -A DOCKER-USER -i "\$outside" -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN
+    \$tool --wait -A DOCKER-USER -i "\$outside" -p tcp -m conntrack --ctorigdstport 80 -j RETURN
+    \$tool --wait -A DOCKER-USER -i "\$outside" -p tcp -m conntrack --ctorigdstport 443 -j RETURN
+    \$tool --wait -A DOCKER-USER -i "\$outside" -p udp -m conntrack --ctorigdstport 443 -j RETURN
+    \$tool --wait -A DOCKER-USER -i "\$outside" -j DROP
+    \$tool --wait -A DOCKER-USER -j RETURN
+    \$tool --wait -C FORWARD -j DOCKER-USER 2>/dev/null || \$tool --wait -I FORWARD -j DOCKER-USER
+done
+FIREWALL
+        changed "firewall rules"
+    fi
+    if put $unit 0644 <<UNIT; then
+[Unit]
+Description=Let in SSH, HTTP and HTTPS, and nothing else
+After=network-online.target docker.service
+Wants=network-online.target
+PartOf=docker.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=$ROOT/bin/platform_firewall.sh
+
+[Install]
+WantedBy=multi-user.target docker.service
+UNIT
+        systemctl daemon-reload
+        changed "firewall at boot"
+    fi
+    systemctl is-enabled --quiet platform-firewall.service || systemctl enable --quiet platform-firewall.service
+    if [ "$CHANGED" != "$before" ] || ! iptables --wait -C DOCKER-USER -j RETURN 2>/dev/null || ! iptables --wait -L PLATFORM-IN >/dev/null 2>&1; then
+        systemctl restart platform-firewall.service || broke "the firewall cannot be set: journalctl -u platform-firewall"
+        [ "$CHANGED" != "$before" ] || changed "firewall set again"
+    else
+        ok "firewall: $ports, 80, 443"
+    fi
+}
+
+step_upgrades() {
+    if asked_to_skip upgrades; then skipped "unattended upgrades, as asked" && return; fi
+    local before=$CHANGED
+    if packages unattended-upgrades; then changed "unattended-upgrades"; fi
+    if put /etc/apt/apt.conf.d/20auto-upgrades 0644 <<'CONFIG'; then changed "upgrades every day"; fi
+APT::Periodic::Update-Package-Lists "1";
+APT::Periodic::Unattended-Upgrade "1";
+APT::Periodic::AutocleanInterval "7";
+CONFIG
+    # Security only, and no reboot by itself: on-call chooses the hour (ops/runbooks).
+    if put /etc/apt/apt.conf.d/52platform 0644 <<'CONFIG'; then changed "upgrades never reboot by themselves"; fi
+Unattended-Upgrade::Automatic-Reboot "false";
+Unattended-Upgrade::Remove-Unused-Kernel-Packages "true";
+CONFIG
+    [ "$CHANGED" != "$before" ] || ok "unattended upgrades"
+}
+
+step_swap() {
+    local size
+    size=$(value SWAP_MB 2048)
+    if asked_to_skip swap || [ "$size" = 0 ]; then skipped "swap, as asked" && return; fi
+    if [ "$(wc -l </proc/swaps)" -gt 1 ]; then ok "swap" && return; fi
+    fallocate -l "${size}M" /swapfile
+    chmod 0600 /swapfile
+    mkswap --quiet /swapfile 2>/dev/null || mkswap /swapfile >/dev/null
+    swapon /swapfile || { rm -f /swapfile && broke "swap cannot be switched on here; say SKIP=swap if the host has none"; }
+    grep -q '^/swapfile ' /etc/fstab || printf '/swapfile none swap sw 0 0\n' >>/etc/fstab
+    put /etc/sysctl.d/60-platform.conf 0644 <<<'vm.swappiness = 10' && sysctl --quiet --load /etc/sysctl.d/60-platform.conf
+    changed "swap, $size MB"
+}
+
+step_time() {
+    if asked_to_skip time; then skipped "time, as asked" && return; fi
+    local before=$CHANGED
+    if [ "$(timedatectl show --property NTP --value 2>/dev/null)" = yes ] || systemctl is-active --quiet chrony; then
+        ok "clock kept by $(systemctl is-active --quiet chrony && echo chrony || echo timesyncd)"
+    else
+        packages chrony || true
+        systemctl enable --now --quiet chrony || broke "the clock cannot be kept: journalctl -u chrony"
+        changed "clock kept by chrony"
+    fi
+    if [ "$(readlink /etc/localtime)" != /usr/share/zoneinfo/Etc/UTC ] && [ "$(date +%Z)" != UTC ]; then
+        timedatectl set-timezone Etc/UTC
+        changed "time zone UTC"
+    fi
+    [ "$CHANGED" = "$before" ] || return 0
+}
+
+step_namespaces() { # jobs run in namespaces of their own; Ubuntu forbids that to who has no AppArmor profile for it
+    local switch=kernel.apparmor_restrict_unprivileged_userns
+    if [ "$(sysctl --values $switch 2>/dev/null || echo 0)" = 0 ] && [ "$(sysctl --values user.max_user_namespaces)" != 0 ]; then
+        ok "namespaces for jobs"
+        return
+    fi
+    printf '%s\n' "-$switch = 0" 'user.max_user_namespaces = 65536' | put /etc/sysctl.d/61-platform-namespaces.conf 0644 || true
+    sysctl --quiet --load /etc/sysctl.d/61-platform-namespaces.conf || broke "namespaces cannot be allowed here, and jobs must have them"
+    changed "namespaces for jobs"
+}
+
+step_ballast() { # space to give away when the disk is full and PostgreSQL cannot start
+    local size
+    size=$(value BALLAST_MB 1024)
+    if [ "$size" = 0 ]; then skipped "ballast, as asked" && return; fi
+    if [ -f "$ROOT/ballast" ]; then ok "ballast" && return; fi
+    fallocate -l "${size}M" "$ROOT/ballast"
+    chmod 0600 "$ROOT/ballast"
+    changed "ballast, $size MB"
+}
+
+main() {
+    look
+    step_packages
+    step_docker
+    step_daemon
+    step_account
+    step_folders
+    step_program
+    step_firewall
+    step_upgrades
+    step_swap
+    step_time
+    step_namespaces
+    step_ballast
+    step_ssh # last: when it is set, everything that it leads to is there
+    printf 'ready: %s changed\n' "$CHANGED"
+}
+
+main

@@ -1,0 +1,339 @@
+"""`wmctl host`: the machines that the platform runs on: make ready, deploy, go back, look.
+
+What the host itself decides ends with its own exit code: 1 failed, and what served before serves; 70 refused
+before anything was changed; 75 another deploy is running; 80 the way back failed too: look at once.
+"""
+
+from __future__ import annotations
+
+import getpass
+import re
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from platform_cli import render
+from platform_cli.hosts import pinning, ready, runs
+from platform_cli.hosts.connection import Connection, Said
+from platform_cli.hosts.known import Host, Hosts, keys_in, new_host
+from platform_cli.options import AsJson, Ended, Yes, noun
+from platform_cli.root import find_root
+from platform_core.errors import InvalidInput, NotConfirmed, UnreadableFile
+from platform_core.settings import load_target_variables
+
+app = noun("Hosts: make a machine ready, deploy a release to it, go back, look.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The host's name, such as prod.")]
+OnHost = Annotated[
+    str | None, typer.Option("--host", "-H", help="Which host; not needed when there is only one.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Tell what would be done; change nothing.")]
+Values = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="SWAP_MB, BALLAST_MB, SSH_PORT or SKIP; may be repeated."
+    ),
+]
+
+
+# --- Which hosts there are ----------------------------------------------------------------------------------
+
+
+@app.command("add")
+def add(
+    name: Name,
+    address: Annotated[str, typer.Option(help="Where it is, such as vps.example.org.")],
+    identity: Annotated[Path, typer.Option(help="The private key that may deploy.")],
+    port: Annotated[int, typer.Option(help="Where SSH listens.")] = 22,
+    host_key: Annotated[
+        Path | None, typer.Option(help="A file with the host's public key, as its console shows it.")
+    ] = None,
+    fingerprint: Annotated[
+        str, typer.Option(help="Or its fingerprint, SHA256:...: the key is fetched and must have it.")
+    ] = "",
+) -> None:
+    """Add a host, or change one. Its key is pinned: nothing is learnt from the network unseen.
+
+    Example: wmctl host add prod --address vps.example.org --identity ~/.ssh/deploy --fingerprint SHA256:...
+    """
+    keys = _keys(address, port, host_key, fingerprint)
+    file = _hosts().add(new_host(name, address, port, identity, keys))
+    render.good(f"Host {name} is kept, with {len(keys)} pinned key{'s' if len(keys) > 1 else ''} in {file}.")
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """Show the hosts.
+
+    Example: wmctl host list
+    """
+    known = _hosts().read().values()
+    if as_json:
+        render.document(list(known))
+        return
+    render.table(
+        "Hosts",
+        ("host", "address", "port", "key that may deploy"),
+        [(host.name, host.address, host.port, host.identity) for host in known],
+    )
+
+
+@app.command("remove")
+def remove(name: Name) -> None:
+    """Forget a host; the machine is not touched.
+
+    Example: wmctl host remove old
+    """
+    host = _hosts().remove(name)
+    render.good(f"Host {name} is forgotten. {host.address} still takes your key: remove it there.")
+
+
+# --- Making ready -------------------------------------------------------------------------------------------
+
+
+@app.command("bootstrap")
+def bootstrap(
+    host: OnHost = None,
+    account: Annotated[
+        str, typer.Option("--as", help="Who to enter as: root, or one who may sudo.")
+    ] = "root",
+    admin_key: Annotated[
+        Path | None, typer.Option(help="That account's private key. Default: the one that may deploy.")
+    ] = None,
+    host_values: Annotated[
+        Path | None, typer.Option(help="host.env: the host's names and sizes. Needed the first time.")
+    ] = None,
+    deploy_keys: Annotated[
+        Path | None, typer.Option(help="Public keys that may deploy. Default: that of the host's own key.")
+    ] = None,
+    values: Values = None,
+) -> None:
+    """Make a bare Debian or Ubuntu ready: Docker, firewall, keys only, updates, clock. Again changes nothing.
+
+    Example: wmctl host bootstrap --host prod --as root --admin-key ~/.ssh/id_ed25519 --host-values host.env
+    """
+    chosen = _hosts().choose(host)
+    wishes = ready.Wishes(
+        deploy_keys=_text(deploy_keys or Path(f"{chosen.identity}.pub")),
+        host_values=_text(host_values) if host_values else "",
+        values=dict(_pair(each) for each in values or ()),
+    )
+    connection = _connection(chosen, account, str(admin_key) if admin_key else None)
+    with render.working(f"making {chosen.name} ready"):
+        said = ready.bootstrap(connection, find_root(Path.cwd()), wishes)
+    _tell(said)
+
+
+@app.command("doctor")
+def doctor(host: OnHost = None) -> None:
+    """Look for what would stop a deploy, and change nothing: the host's preflight list, and its clock.
+
+    Example: wmctl host doctor --host prod
+    """
+    _tell(_connection(_hosts().choose(host)).ask("preflight", "--now", runs.now()))
+
+
+# --- Deploys ------------------------------------------------------------------------------------------------
+
+
+@app.command("deploy")
+def deploy(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="platform-VERSION.tar.gz of a release.")],
+    host: OnHost = None,
+    dry_run: DryRun = False,
+    no_backup: Annotated[
+        bool, typer.Option("--no-backup", help="Go on without a backup before; the first deploy has none.")
+    ] = False,
+    yes: Yes = False,
+) -> None:
+    """Deploy a release; what serves goes on serving until the new one has proved itself.
+
+    Example: wmctl host deploy platform-1.4.2.tar.gz --host prod
+    """
+    packed, chosen = runs.read_bundle(bundle), _hosts().choose(host)
+    connection = _connection(chosen)
+    if dry_run:
+        _tell(runs.rehearse(connection, packed))
+        return
+    _require_word(chosen, f"Deploy {packed.version}", yes=yes)
+    _require_done(runs.send(connection, packed))
+    options = ("--no-backup",) if no_backup else ()
+    _follow(connection, runs.begin_deploy(connection, packed.version, _who(), *options))
+
+
+@app.command("rollback")
+def rollback(
+    host: OnHost = None,
+    to: Annotated[str, typer.Option(help="The version; default: the one before.")] = "",
+    despite_schema: Annotated[
+        bool, typer.Option("--despite-schema", help="Although the schema moved and nobody says it fits.")
+    ] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Go back to the release before, in seconds; refused where the schema does not allow it.
+
+    Example: wmctl host rollback --host prod
+    """
+    chosen = _hosts().choose(host)
+    connection = _connection(chosen)
+    options = (*(("--to", to) if to else ()), *(("--despite-schema",) if despite_schema else ()))
+    if dry_run:
+        _tell(connection.ask("rollback", "--dry-run", *options))
+        return
+    _require_word(chosen, f"Roll back to {to or 'the release before'}", yes=yes)
+    _follow(connection, runs.begin(connection, "rollback", _who(), *options))
+
+
+@app.command("resume")
+def resume(host: OnHost = None) -> None:
+    """End what a crash left half done: back before the switch, forward after it. The host does so at boot.
+
+    Example: wmctl host resume --host prod
+    """
+    connection = _connection(_hosts().choose(host))
+    _follow(connection, runs.begin(connection, "resume", _who()))
+
+
+@app.command("follow")
+def follow(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The run's name, as its deploy printed it.")],
+    host: OnHost = None,
+) -> None:
+    """Follow a run whose connection was lost; ends with the run's exit code.
+
+    Example: wmctl host follow 20260301T101500Z-812-deploy
+    """
+    _follow(_connection(_hosts().choose(host)), Said(0, run, ""))
+
+
+# --- Looking ------------------------------------------------------------------------------------------------
+
+
+@app.command("status")
+def status(host: OnHost = None, as_json: AsJson = False) -> None:
+    """Show which release serves, its health, every service, and what was done last.
+
+    Example: wmctl host status --host prod
+    """
+    _tell(_connection(_hosts().choose(host)).ask("status", *(("--json",) if as_json else ())))
+
+
+@app.command("logs")
+def logs(
+    service: Annotated[str, typer.Argument(metavar="SERVICE", help="Such as caddy, door or worker_ops.")],
+    host: OnHost = None,
+    lines: Annotated[int, typer.Option(min=1, max=99_999, help="How many of the last lines.")] = 200,
+) -> None:
+    """Show what a service said last.
+
+    Example: wmctl host logs caddy --lines 50
+    """
+    _tell(_connection(_hosts().choose(host)).ask("logs", service, str(lines)))
+
+
+@app.command("prune")
+def prune(
+    host: OnHost = None,
+    keep: Annotated[int, typer.Option(min=2, max=99, help="How many releases stay.")] = 5,
+) -> None:
+    """Forget old releases and the images that only they used; what serves and what served before stay.
+
+    Example: wmctl host prune --keep 3
+    """
+    _tell(_connection(_hosts().choose(host)).ask("prune", "--keep", str(keep)))
+
+
+# --- What the commands share --------------------------------------------------------------------------------
+
+
+def _hosts() -> Hosts:
+    return Hosts(load_target_variables().config_home)
+
+
+def _connection(host: Host, account: str | None = None, identity: str | None = None) -> Connection:
+    known_hosts = _hosts().known_hosts(host)
+    return Connection(host, known_hosts, account, identity) if account else Connection(host, known_hosts)
+
+
+def _who() -> str:
+    """The login, as a plain word for the host's audit."""
+    return re.sub(r"[^A-Za-z0-9._@+-]", "_", getpass.getuser()).lstrip("-._@+") or "unknown"
+
+
+def _tell(said: Said) -> None:
+    """What the host answered, and its exit code where that is not 0."""
+    if said.out:
+        render.raw(said.out.rstrip("\n"))
+    if said.err:
+        render.broken(said.err.strip())
+    if said.code:
+        raise Ended(said.code)
+
+
+def _require_done(said: Said) -> None:
+    if said.code:
+        _tell(said)
+    render.note(said.out.strip())
+
+
+def _follow(connection: Connection, begun: Said) -> None:
+    if begun.code:
+        _tell(begun)
+    run = begun.out.strip()
+    render.note(f"The run is {run}; it goes on at {connection.host.name} whatever happens here.")
+    code = runs.follow(
+        connection,
+        run,
+        render.raw,
+        lost=lambda times: render.warning(
+            f"The connection is lost; the run goes on there. Again ({times}) …"
+        ),
+    )
+    if code:
+        raise Ended(code)
+
+
+def _require_word(host: Host, what: str, *, yes: bool) -> None:
+    """Raises: NotConfirmed."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise NotConfirmed(
+            "There is nobody to ask: this is no terminal", next_step="Use --yes if it is meant."
+        )
+    typed = typer.prompt(f"{what} on {host.name}? Type its name", default="", show_default=False, err=True)
+    if typed.strip() != host.name:
+        raise NotConfirmed(f"{typed.strip()[:40]!r} is not {host.name}")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not re.fullmatch(r"[A-Z][A-Z_]*", name) or not re.fullmatch(r"[A-Za-z0-9 _.-]*", value):
+        raise InvalidInput(
+            f"{text[:60]!r} is not NAME=VALUE", next_step="Say for example --set SWAP_MB=4096."
+        )
+    return name, value
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise UnreadableFile(f"{file} cannot be read: {reason}", next_step="Check the path.") from None
+
+
+def _keys(address: str, port: int, file: Path | None, fingerprint: str) -> tuple[str, ...]:
+    """The host's keys, from a file, or from the network if one has the fingerprint that was given."""
+    if file is not None:
+        return keys_in(_text(file))
+    if not fingerprint:
+        raise InvalidInput(
+            "The host's key is not known, and none is trusted unseen",
+            next_step="Give --host-key FILE, or --fingerprint as its console shows it: "
+            "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
+        )
+    return pinning.fetched(address, port, fingerprint)

@@ -1,0 +1,125 @@
+"""What is said to a host over SSH: plain words to the program on it, bytes to its standard input.
+
+The host's key is the pinned one or nothing is said. Words are checked here and again there; none is ever put
+into a shell's text.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from platform_cli.hosts.known import ACCOUNT, Host
+from platform_core.errors import HostUnreachable, InvalidInput
+
+LOST = 255
+"""What ssh itself ends with: it could not connect, or the connection was cut."""
+
+_WORD = re.compile(r"(--)?[A-Za-z0-9][A-Za-z0-9._:@+-]*", re.ASCII)
+_OPTIONS = (
+    "BatchMode=yes",
+    "IdentitiesOnly=yes",
+    "ConnectTimeout=10",
+    "StrictHostKeyChecking=yes",
+    "GlobalKnownHostsFile=/dev/null",
+    "UpdateHostKeys=no",
+    "ServerAliveInterval=5",
+    "ServerAliveCountMax=3",
+)
+_NO_PROGRAM = "There is no `ssh` on this machine"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a host answered: exit code, and both outputs as text."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A way into a host: as whom, with which key, trusting which."""
+
+    host: Host
+    known_hosts: Path
+    account: str = ACCOUNT
+    identity: str | None = None
+
+    def ask(self, *words: str, given: IO[bytes] | None = None) -> Said:
+        """Say words and wait for the answer, whatever it is.
+
+        Raises: HostUnreachable when the host cannot be entered; nothing was changed then.
+        """
+        return self.run(_line(words), given)
+
+    def run(self, line: str, given: IO[bytes] | None = None) -> Said:
+        """As `ask`, with a fixed line for a shell: only for a host that has no program of ours yet."""
+        done = self._started(line, given)
+        out, err = done.communicate()
+        said = Said(done.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+        if said.code == LOST:
+            raise unreachable(self.host, said.err)
+        return said
+
+    def listen(self, words: Sequence[str], each: Callable[[bytes], None]) -> Said:
+        """Say words and hand on each line of the answer as it comes, with its line end.
+
+        The code is LOST when the connection was cut: it is for the caller to ask again.
+        """
+        done = self._started(_line(words), None)
+        if done.stdout is not None:
+            for line in done.stdout:
+                each(line)
+        _, err = done.communicate()
+        return Said(done.returncode, "", err.decode("utf-8", "replace"))
+
+    def _started(self, line: str, given: IO[bytes] | None) -> subprocess.Popen[bytes]:
+        options = [*_OPTIONS, f"UserKnownHostsFile={_quoted(self.known_hosts)}"]
+        command = [
+            *("ssh", "-T", "-p", str(self.host.port), "-i", self.identity or self.host.identity),
+            *(word for option in options for word in ("-o", option)),
+            *("--", f"{self.account}@{self.host.address}", line),
+        ]
+        try:
+            return subprocess.Popen(
+                command, stdin=given or subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+        except FileNotFoundError:
+            raise HostUnreachable(_NO_PROGRAM, next_step="Install OpenSSH's client.") from None
+
+
+def unreachable(host: Host, said: str) -> HostUnreachable:
+    """Why a host cannot be entered, in words, from what ssh said."""
+    if "IDENTIFICATION HAS CHANGED" in said or "Host key verification failed" in said:
+        return HostUnreachable(
+            f"{host.name} shows another key than the pinned one; nothing was sent",
+            next_step="Compare fingerprints on its console (ssh-keygen -lf FILE.pub) "
+            "and only then `wmctl host add` it again: somebody may stand between.",
+        )
+    if "Permission denied" in said:
+        return HostUnreachable(
+            f"{host.name} does not take the key {host.identity}",
+            next_step="Run `wmctl host bootstrap` with its public half, or choose the right key.",
+        )
+    last = next((line for line in reversed(said.splitlines()) if line.strip()), "it did not answer")
+    return HostUnreachable(f"{host.name} cannot be entered: {last.strip()[:200]}")
+
+
+def _line(words: Sequence[str]) -> str:
+    for word in words:
+        if not _WORD.fullmatch(word):
+            raise InvalidInput(
+                f"{word[:60]!r} is not a plain word", next_step="Use letters, digits and . _ : @ + - only."
+            )
+    return " ".join(words)
+
+
+def _quoted(path: Path) -> str:
+    """A path as ssh's options take it: one with a space is two otherwise."""
+    return f'"{path}"'

@@ -1,0 +1,52 @@
+"""Every shell script of the checkout is clean for shellcheck, and says at its top what it is for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SHELLCHECK = Path(sys.executable).with_name("shellcheck")
+
+
+def _scripts() -> list[str]:
+    asked = [
+        "git",
+        "-C",
+        str(ROOT),
+        "ls-files",
+        "-z",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+        ".ci",
+        "infra",
+    ]
+    named = subprocess.run(asked, capture_output=True, check=True, text=True).stdout.split("\0")
+    return sorted(name for name in named if name and _is_shell(ROOT / name))
+
+
+def _is_shell(path: Path) -> bool:
+    with path.open("rb") as file:
+        first = file.readline()
+    return first.startswith(b"#!") and (b"bash" in first or first.rstrip().endswith(b"/sh"))
+
+
+@pytest.mark.parametrize("name", _scripts())
+def test_a_script_is_clean_and_says_what_it_is_for(name: str) -> None:
+    """What shellcheck is told to overlook, it is told on the line, in the script."""
+    answer = subprocess.run([SHELLCHECK, ROOT / name], capture_output=True, text=True, check=False)
+
+    assert answer.returncode == 0, answer.stdout
+    assert (ROOT / name).read_text(encoding="utf-8").splitlines()[1].startswith("# ")
+
+
+def test_an_unclean_script_would_be_found(tmp_path: Path) -> None:
+    """The check bites."""
+    script = tmp_path / "unclean.sh"
+    script.write_text("#!/bin/sh\nrm -rf $1/*\n", encoding="utf-8")
+
+    assert subprocess.run([SHELLCHECK, script], capture_output=True, check=False).returncode == 1
