@@ -1,0 +1,107 @@
+"""`make rehearsal`: a host from bare to serving and back, with everything that may go wrong on the way.
+
+Needs a Docker engine of this machine and its root. Leaves with 1 when something did not come out as it must,
+and with 0 and a table otherwise; the table is written to docs/reference/rehearsal.md after a whole run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.rehearsal import engine, releases, report, scenarios, world
+
+
+def main() -> int:
+    """Build, play, tell."""
+    parser = argparse.ArgumentParser(prog="make rehearsal", description=__doc__)
+    parser.add_argument(
+        "--only", default="", help="scenarios by name, with commas; the first is always played"
+    )
+    parser.add_argument(
+        "--standin", action="store_true", help="a stand-in for Windmill, also where it can be had"
+    )
+    parser.add_argument("--built", action="store_true", help="use the images of the rehearsal before")
+    parser.add_argument("--keep", action="store_true", help="leave the host and all around it when done")
+    options = parser.parse_args()
+    began = time.monotonic()
+    if os.geteuid() or not engine.docker("version", "--format", "{{.Server.Version}}", check=False):
+        _say("This needs root and a Docker engine that answers: docker version.")
+        return 1
+    engine.tidy()
+    folder = Path(tempfile.mkdtemp(prefix="rehearsal-"))
+    try:
+        return _play(options, folder, began)
+    finally:
+        if not options.keep:
+            engine.tidy()
+            shutil.rmtree(folder)
+
+
+def _play(options: argparse.Namespace, folder: Path, began: float) -> int:
+    real = releases.build_images(real=not options.standin, again=not options.built)
+    if not real:
+        _say("Windmill's image cannot be had here: a stand-in plays the server and its workers.")
+    made = world.make(folder)
+    releases.push(made)
+    _say(f"The world is there after {time.monotonic() - began:.0f} s.")
+    play = scenarios.Play(made, _say)
+    wanted = set(options.only.split(",")) if options.only else set()
+    broken = [
+        scenario.__name__
+        for scenario in scenarios.ALL
+        if _chosen(scenario, wanted) and not _held(scenario, play)
+    ]
+    _say("\n" + report.table(play.rows))
+    if not wanted and not broken:
+        report.write(play.rows, facts=_facts(made, began), real=real)
+    missed = [row.what for row in play.rows if not row.met]
+    _say(
+        f"{len(play.rows)} rows; broken: {', '.join(broken) or 'none'}; "
+        f"goals missed: {', '.join(missed) or 'none'}"
+    )
+    return 1 if missed or broken else 0
+
+
+def _chosen(scenario: Callable[[scenarios.Play], None], wanted: set[str]) -> bool:
+    return not wanted or scenario.__name__ in {*wanted, scenarios.ALL[0].__name__}
+
+
+def _held(scenario: Callable[[scenarios.Play], None], play: scenarios.Play) -> bool:
+    """Whether it came out as it must. Without the first, none of the others means anything."""
+    try:
+        scenario(play)
+    except (engine.Broke, OSError, ValueError) as error:
+        _say(f"{scenario.__name__}: {error}")
+        if scenario is scenarios.ALL[0]:
+            raise
+        return False
+    return True
+
+
+def _facts(made: world.World, began: float) -> dict[str, str]:
+    memory = next(
+        line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal")
+    )
+    inside = made.on_host("docker", "version", "--format", "{{.Server.Version}}")
+    return {
+        "Machine": f"{os.cpu_count()} cores, {int(memory.split()[1]) // 1048576} GB of memory",
+        "Host": f"Debian {made.on_host('cat', '/etc/debian_version')}, Docker {inside}, "
+        f"Compose {made.on_host('docker', 'compose', 'version', '--short')}",
+        "Whole rehearsal": f"{(time.monotonic() - began) / 60:.1f} minutes",
+    }
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""A visitor who never stops asking: every answer is counted, so that a lost one is seen."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+BETWEEN_S = 0.02
+PATIENCE_S = 15
+
+
+@dataclass
+class Count:
+    """What a visitor saw in one stretch of time: times in milliseconds."""
+
+    asked: int = 0
+    failures: list[str] = field(default_factory=list)
+    longest_ms: int = 0
+    versions: set[str] = field(default_factory=set)
+
+    @property
+    def failed(self) -> int:
+        """How many requests had no good answer."""
+        return len(self.failures)
+
+
+@dataclass(frozen=True)
+class Address:
+    """A page of the platform under test: which host, by which name, and what a good answer is."""
+
+    ip: str
+    name: str
+    path: str
+    method: str = "GET"
+    good: tuple[int, ...] = (200,)
+
+
+def ask(address: Address, trust: ssl.SSLContext, *, patience_s: float = PATIENCE_S) -> tuple[int, bytes]:
+    """One request on a connection of its own. Raises: OSError, HTTPException."""
+    raw = socket.create_connection((address.ip, 443), timeout=patience_s)
+    with trust.wrap_socket(raw, server_hostname=address.name) as secured:
+        connection = http.client.HTTPSConnection(address.name, timeout=patience_s)
+        connection.sock = secured
+        body = b"{}" if address.method == "POST" else None
+        connection.request(address.method, address.path, body=body, headers={"Connection": "close"})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+
+@contextmanager
+def visiting(addresses: tuple[Address, ...], trust: ssl.SSLContext) -> Iterator[Count]:
+    """Ask each address in turn, on and on, until the block ends; the count is whole then."""
+    count, stop = Count(), threading.Event()
+    visitors = [
+        threading.Thread(target=_visit, args=(address, trust, count, stop), daemon=True)
+        for address in addresses
+    ]
+    for visitor in visitors:
+        visitor.start()
+    try:
+        yield count
+    finally:
+        stop.set()
+        for visitor in visitors:
+            visitor.join(PATIENCE_S * 2)
+
+
+def _visit(address: Address, trust: ssl.SSLContext, count: Count, stop: threading.Event) -> None:
+    while not stop.wait(BETWEEN_S):
+        began = time.monotonic()
+        try:
+            status, body = ask(address, trust)
+            problem = "" if status in address.good else f"{address.name} {status}"
+            if not problem and address.path == "/api/version":
+                count.versions.add(body.decode("utf-8", "replace").strip()[:60])
+        except (OSError, http.client.HTTPException) as error:
+            problem = f"{address.name} {type(error).__name__} {time.strftime('%X')}"
+        count.asked += 1
+        count.longest_ms = max(count.longest_ms, round((time.monotonic() - began) * 1000))
+        if problem:
+            count.failures.append(problem)
