@@ -26,6 +26,11 @@ demo: setup ## Play a customer's day on a real PostgreSQL and look at what it le
 test: setup ## Run the tests (the secret scan's own tests need Go: they belong to check)
 	@$(PY) -m pytest --numprocesses=auto --dist=worksteal --ignore=tests/hygiene --ignore=tests/soak $(ARGS)
 
+.PHONY: test-on-oldest
+test-on-oldest: setup ## Run the tests on the oldest PostgreSQL supported, 15; installs it where apt-get can
+	@sh .ci/install-postgresql 15
+	@$(MAKE) --no-print-directory test ARGS="--postgres=/usr/lib/postgresql/15 $(ARGS)"
+
 .PHONY: soak
 soak: setup ## Prove the queue at length: kills, crashes, a million rows, minutes of load; ARGS="--short" in CI
 	@$(PY) -m pytest --timeout=1800 tests/soak $(ARGS)
@@ -39,7 +44,7 @@ kills: setup ## Kill a customer's day in fifty rounds, and the local runtime at 
 	@$(PY) -m pytest --numprocesses=auto --dist=worksteal --thorough tests/journeys/test_killed_anywhere.py tests/journeys/test_flow_killed_anywhere.py $(ARGS)
 
 .PHONY: check
-check: lint format-check types secrets architecture ## Judge the code: lint, format, types, secrets, architecture
+check: lint format-check types secrets architecture actionlint ## Judge the code: lint, format, types, secrets, architecture, workflows
 
 .PHONY: lint
 lint: setup ## Lint
@@ -62,6 +67,36 @@ secrets: setup gitleaks ## Scan work tree and history for secrets, and prove tha
 architecture: setup ## Check the house rules and that the documents name what exists
 	@$(PY) -m pytest --quiet tests/architecture tests/docs $(ARGS)
 
+.PHONY: actionlint
+actionlint: setup ## Lint the workflows, and the shell in them
+	@sh .ci/install-go-tool actionlint
+	@.tools/bin/actionlint -shellcheck .venv/bin/shellcheck $(ARGS)
+
+VERSION_OF_FILES := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+
+.PHONY: images
+images: setup ## Build the images of this checkout; needs Docker with buildx
+	@bash infra/scripts/build_images.sh $(VERSION_OF_FILES) $(ARGS)
+
+.PHONY: scan-images
+scan-images: ## Stop when an image of this checkout has a known hole that can be mended
+	@sh .ci/install-go-tool grype
+	@sed 's/$$/:$(VERSION_OF_FILES)/' infra/docker/images.txt | xargs bash .ci/scan-images
+
+.PHONY: release
+release: setup ## Commit and tag a release, VERSION=1.4.0: versions, changelog; pushes nothing
+	@$(PY) -m platform_cli.releases prepare "$$VERSION"
+
+.PHONY: release-check
+release-check: setup ## Refuse a tag that is not consistent, TAG=v1.4.0: what the release workflow asks first
+	@$(PY) -m platform_cli.releases check "$$TAG"
+
+# The steps of the release and deploy workflows; infra/scripts/release_steps.sh says what each needs.
+RELEASE_STEPS := release-login release-images release-scan release-files release-publish release-fetch release-deploy
+.PHONY: $(RELEASE_STEPS)
+$(RELEASE_STEPS): release-%:
+	@bash infra/scripts/release_steps.sh $*
+
 .PHONY: fmt
 fmt: setup ## Format and repair what the linter can
 	@$(PY) -m ruff check --fix-only .
@@ -71,6 +106,10 @@ fmt: setup ## Format and repair what the linter can
 bench: setup ## Measure the queue beside its peers, webhook intake, import and provisioning
 	@sh .ci/setup bench
 	@$(PY) -m tests.benchmarks $(ARGS)
+
+.PHONY: rehearsal
+rehearsal: setup ## Play a host from bare to serving and back, with what goes wrong; needs root and a Docker engine
+	@$(PY) -m tests.rehearsal $(ARGS)
 
 .PHONY: pictures
 pictures: setup ## Take the pictures of the staff panel in docs/pictures anew; needs Chromium
@@ -88,4 +127,4 @@ clean: ## Forget the demo's data, the environment and the caches
 # The scanner is built from source once; it is never skipped when it is missing.
 .PHONY: gitleaks
 gitleaks:
-	@sh .ci/install-gitleaks
+	@sh .ci/install-go-tool gitleaks

@@ -15,6 +15,9 @@ from tests.support.databases import Databases, TenantDatabase
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How much of what is proven by many rounds is run."""
     parser.addoption("--thorough", action="store_true", help="every round of the killing tests: `make kills`")
+    parser.addoption(
+        "--postgres", type=Path, help="a PostgreSQL instead of the wheel's: the folder above bin"
+    )
 
 
 def pytest_configure() -> None:
@@ -30,11 +33,14 @@ def is_thorough(pytestconfig: pytest.Config) -> bool:
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres.Cluster]:
-    """A real PostgreSQL server, empty, durable settings off, gone at the end."""
+def cluster(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[postgres.Cluster]:
+    """A real PostgreSQL server, empty, durable settings off, gone at the end; `--postgres` says which."""
     folder = tmp_path_factory.mktemp("cluster")
+    settings = {**postgres.DURABILITY_OFF, "max_connections": "300"}
     try:
-        with postgres.running(folder, {**postgres.DURABILITY_OFF, "max_connections": "300"}) as found:
+        with postgres.running(folder, settings, installation=pytestconfig.getoption("--postgres")) as found:
             yield found
     finally:
         postgres.destroy(folder)

@@ -291,14 +291,14 @@ def test_the_scanner_cannot_be_built_without_go_and_says_so(repository: Path, tm
     checkout, programs = tmp_path / "checkout" / ".ci", tmp_path / "bin"
     checkout.mkdir(parents=True)
     programs.mkdir()
-    shutil.copy(repository / ".ci" / "install-gitleaks", checkout)
+    shutil.copy(repository / ".ci" / "install-go-tool", checkout)
     for name in ("sh", "dirname", "cat"):
         found = shutil.which(name)
         assert found is not None
         (programs / name).symlink_to(found)
 
     answer = subprocess.run(
-        [programs / "sh", checkout / "install-gitleaks"],
+        [programs / "sh", checkout / "install-go-tool", "gitleaks"],
         env={"PATH": str(programs)},
         capture_output=True,
         text=True,

