@@ -94,9 +94,8 @@ def _broken_links(name: str, text: str) -> list[str]:
 
 
 def _documents() -> list[str]:
-    return sorted(
-        path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
-    )
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("ops/**/*.md")]
+    return sorted(path.relative_to(ROOT).as_posix() for path in pages)
 
 
 def _commands(text: str) -> list[str]:

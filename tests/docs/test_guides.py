@@ -72,7 +72,11 @@ def test_the_guide_names_every_decision_and_every_method() -> None:
     assert [method for method in get_args(Method) if f"`{method}`" not in text] == []
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "docs").rglob("*.md")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    sorted([*(ROOT / "docs").rglob("*.md"), *(ROOT / "ops").rglob("*.md")]),
+    ids=lambda path: path.name,
+)
 def test_a_line_fits_a_terminal(path: Path) -> None:
     """Tables and what a program printed keep the width they have."""
     long, fenced = [], False

@@ -18,7 +18,12 @@ PRODUCT = ("platform-core/src", "platform-cli/src", "connectors/src", "customers
 PAGES = [
     path.relative_to(ROOT).as_posix()
     for path in sorted(
-        [*ROOT.glob("README*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("customers/**/*.toml")]
+        [
+            *ROOT.glob("README*.md"),
+            *ROOT.glob("docs/**/*.md"),
+            *ROOT.glob("ops/**/*.md"),
+            *ROOT.glob("customers/**/*.toml"),
+        ]
     )
 ]
 

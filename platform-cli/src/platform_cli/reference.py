@@ -106,6 +106,11 @@ DOCUMENTS: Mapping[str, tuple[str, Fields]] = {
     "dev tick": ("a list of objects", fields_of(Outcome)),
     "dev webhook send": ("one object", [*fields_of(Sent), "claim"]),
     "connector check": ("one object", ["connector", "left"]),
+    "host list": ("a list of objects", ["name", "address", "port", "identity", "keys"]),
+    "host status": (
+        "one object",
+        ["deployed", "deploying", "lock", "releases", "health", "services", "disk_free_mb", "audit"],
+    ),
     "instance check": (
         "one object",
         ["server_version", "workspace", "at", "took_s", "differing", "findings", "left", "probes"],

@@ -25,6 +25,9 @@ def list_(customer: Customer = None, limit: Limit = 50, as_json: AsJson = False)
     if as_json:
         render.document(found)
         return
+    # The runbook of each P1 has its kind's name; tests/docs holds that it is there.
+    for kind in sorted({alert.kind for alert in found if alert.severity is alerts.Severity.P1}):
+        render.note(f"{kind}: begin with ops/runbooks/{kind}.md")
     render.table(
         "Alerts",
         ("alert", "severity", "kind", "about", "count", "state", "last seen"),
