@@ -144,7 +144,7 @@ def dry_run(play: Play) -> None:
     listing = (
         "sh",
         "-c",
-        "cd /opt/platform && find . -type f -newer state/deployed.json; docker ps -aq; docker images -q",
+        "cd /opt/platform; find . -type f -newer state/deployed.json; docker ps -aq; docker images -q | sort",
     )
     before = world.on_host(*listing)
     done, seconds = timed(play, "deploy", str(bundle), "--dry-run", "--no-backup")

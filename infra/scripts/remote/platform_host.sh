@@ -908,12 +908,13 @@ command_status() {
     local container service='' facts body=null color recent='[]'
     facts=$(
         while read -r container; do
-            docker inspect --format '{{index .Config.Labels "com.docker.compose.service"}}	{{.State.Status}}	{{.RestartCount}}	{{if .State.Health}}{{.State.Health.Status}}{{end}}	{{.State.StartedAt}}	{{.Config.Image}}' "$container"
+            docker inspect --format '{{index .Config.Labels "com.docker.compose.service"}}	{{.State.Status}}	{{.RestartCount}}	{{if .State.Health}}{{.State.Health.Status}}{{end}}	{{.State.StartedAt}}	{{.Config.Image}}' "$container" \
+                2>/dev/null || true # a deploy ends containers meanwhile
         done < <(docker ps --all --quiet --filter "label=com.docker.compose.project=$PROJECT") |
             jq -Rn '[inputs | split("\t") | {service: .[0], state: .[1], restarts: (.[2] | tonumber), health: .[3], since: .[4], image: .[5]}] | sort_by(.service)'
     )
     color=$(deployed color)
-    [ -z "$color" ] || service=$(container_of "server_$color")
+    [ -z "$color" ] || service=$(container_of "server_$color") || service=''
     [ -z "$service" ] || body=$(ask "$(address_of "$service")" /api/health/status 2>/dev/null | jq -c . 2>/dev/null) || body=null
     [ ! -f "$STATE/audit.jsonl" ] || recent=$(tail -n 5 "$STATE/audit.jsonl" | jq -cs .)
     jq -n --argjson services "$facts" --argjson health "${body:-null}" \
