@@ -44,10 +44,10 @@ def table(rows: list[Row]) -> str:
 def write(rows: list[Row], *, facts: dict[str, str], real: bool, page: Path = PAGE) -> None:
     """Write the page anew."""
     server = (
-        "The Windmill server and its workers were real."
+        "The Windmill server and its workers were real.\n"
         if real
         else "**A stand-in played Windmill**: its image could not be had where this ran. It\n"
-        "answers the same health and version and its workers are counted; it runs no jobs."
+        "answers the same health and version and its workers are counted; it runs no jobs.\n"
     )
     told = "\n".join(f"- {name}: {value}" for name, value in facts.items())
     page.write_text(
@@ -57,7 +57,7 @@ def write(rows: list[Row], *, facts: dict[str, str], real: bool, page: Path = PA
         "thing is done, visitors ask without a pause through the proxy, by TLS: Windmill's version by its\n"
         "host name, and a webhook that nobody signed, which the door answers. Any answer but the right one\n"
         "counts as failed.\n\n"
-        f"{server} PostgreSQL, Caddy, the door, Docker, Compose, OpenSSH and ACME were real.\n\n{told}\n\n"
+        f"{server}PostgreSQL, Caddy, the door, Docker, Compose, OpenSSH and ACME were real.\n\n{told}\n\n"
         f"{table(rows)}\n",
         encoding="utf-8",
     )
