@@ -12,7 +12,7 @@ from tests.architecture.source import ROOT, Source, python_sources
 
 # The agreed numbers. Lower one when an exemption goes; raise one only in the change that argues for it.
 AGREED = {
-    "noqa": 115,
+    "noqa": 116,
     "type: ignore": 24,
     "fmt": 106,
     "TYPE_CHECKING": 15,

@@ -46,4 +46,4 @@ def test_an_alert_that_wakes_a_person_leads_to_its_runbook(office: Office) -> No
     said = office.terminal.say("alert", "list", "--customer", SLUG)
 
     assert "inbox.conflict: begin with ops/runbooks/inbox.conflict.md" in said.err
-    assert said.err.count("begin with") == 1
+    assert said.err.count("inbox.conflict: begin with") == 1
