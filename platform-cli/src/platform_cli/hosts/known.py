@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from platform_cli.replacing import replace_file
 from platform_core.errors import ConfigurationError, InvalidInput, NotFound
 
 ACCOUNT = "platform-deploy"
@@ -104,7 +104,7 @@ class Hosts:
     def known_hosts(self, host: Host) -> Path:
         """A file of ours with the host's keys and nothing else, for SSH and for deploy_vps.sh."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return _replace(self._folder / f"known_hosts.{host.name}", host.known_hosts)
+        return replace_file(self._folder / f"known_hosts.{host.name}", host.known_hosts)
 
     def _write(self, known: Mapping[str, Host]) -> None:
         facts = {
@@ -112,7 +112,7 @@ class Hosts:
             for name, host in sorted(known.items())
         }
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _replace(self._file, json.dumps({"hosts": facts}, indent=2) + "\n")
+        replace_file(self._file, json.dumps({"hosts": facts}, indent=2) + "\n")
 
 
 def new_host(name: str, address: str, port: int, identity: Path, keys: tuple[str, ...]) -> Host:
@@ -149,15 +149,6 @@ def keys_in(text: str) -> tuple[str, ...]:
             next_step="On the host's console: cat /etc/ssh/ssh_host_ed25519_key.pub",
         )
     return found
-
-
-def _replace(file: Path, text: str) -> Path:
-    staging = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
-    try:
-        staging.write_text(text, encoding="utf-8")
-        return staging.replace(file)
-    finally:
-        staging.unlink(missing_ok=True)
 
 
 def _host(name: str, facts: Mapping[str, object]) -> Host:

@@ -78,10 +78,6 @@ class Client(Wire):
         """The server's own words, such as `CE v1.743.0`; a build from source names its commit."""
         return (await self.read("version", "read the version")).decode("utf-8", "replace").strip()
 
-    async def health(self) -> Row:
-        """Database, workers, queue and versions, as the server judges them."""
-        return await self.read_object("health/detailed", "read the server's health")
-
     async def whoami(self) -> Row:
         """The token's owner in this workspace: `username`, `is_admin`, `operator`, `groups`, folders."""
         return await self.read_object(self._w("users/whoami"), "read who the token belongs to")
@@ -227,32 +223,10 @@ class Client(Wire):
         tail = f"{'apps' if key.kind is Kind.RAW_APP else f'{key.kind.value}s'}/history/p"
         return await self.rows(self._at(tail, key), f"read the history of {key}", paged=False)
 
-    async def name_script_version(self, path: str, script_hash: str, message: str) -> str:
-        """Give a script's version a message, shown in its history."""
-        tail = self._w(f"scripts/history_update/h/{script_hash}/p/{quote(path)}")
-        return await self.write(
-            "POST", tail, f"name a version of script {path}", body={"deployment_msg": message}
-        )
-
-    async def create_raw_app(self, body: Mapping[str, Json], js: bytes, css: bytes) -> str:
-        """Make a raw app from its description and its built files."""
-        deed = f"create raw app {body.get('path')}"
-        return await self.write("POST", self._w("apps/create_raw"), deed, files=_raw_app(body, js, css))
-
-    async def update_raw_app(self, path: str, body: Mapping[str, Json], js: bytes, css: bytes) -> str:
-        """Change a raw app; its built files are sent anew."""
-        tail = self._w(f"apps/update_raw/{quote(path)}")
-        return await self.write("POST", tail, f"update raw app {path}", files=_raw_app(body, js, css))
-
     async def set_enabled(self, path: str, *, enabled: bool) -> str:
         """Switch a schedule; its identity stays."""
         tail = self._w(f"schedules/setenabled/{quote(path)}")
         return await self.write("POST", tail, f"switch schedule {path}", body={"enabled": enabled})
-
-    async def set_mode(self, path: str, mode: str) -> str:
-        """Switch a route to `enabled` or `disabled`. Its identity becomes the caller's: put that right."""
-        tail = self._w(f"http_triggers/setmode/{quote(path)}")
-        return await self.write("POST", tail, f"switch route {path}", body={"mode": mode})
 
     async def resource_value(self, path: str) -> Json:
         """A resource's value alone, references left as they are written."""
@@ -267,30 +241,9 @@ class Client(Wire):
         """A text as this workspace would keep it in a secret variable: the same each time."""
         return await self.write("POST", self._w("variables/encrypt"), "encrypt a secret", body=value)
 
-    async def acls(self, key: Key) -> Row:
-        """Who has rights on an item beyond those of its folder: owner to "may write"."""
-        return await self.read_object(self._w(self._acl("get", key)), f"read the rights of {key}")
-
-    async def add_acl(self, key: Key, owner: str, *, write: bool) -> str:
-        """Give a user or group rights on an item."""
-        body: Json = {"owner": owner, "write": write}
-        return await self.write(
-            "POST", self._w(self._acl("add", key)), f"give {owner} rights on {key}", body=body
-        )
-
-    async def remove_acl(self, key: Key, owner: str) -> str:
-        """Take a user's or group's rights on an item."""
-        deed = f"take the rights of {owner} on {key}"
-        return await self.write("POST", self._w(self._acl("remove", key)), deed, body={"owner": owner})
-
     async def job(self, job_id: str) -> Row:
         """A job, ended or not: `type`, `success`, `result`, `logs`."""
         return await self.read_object(self._w(f"jobs_u/get/{job_id}"), f"read job {job_id}")
-
-    async def job_result(self, job_id: str) -> Row:
-        """`completed`, `success`, `result` of a job that may not have ended."""
-        tail = self._w(f"jobs_u/completed/get_result_maybe/{job_id}")
-        return await self.read_object(tail, f"read the result of job {job_id}")
 
     # --- Any other call -----------------------------------------------------------------------------------
 
@@ -329,10 +282,6 @@ class Client(Wire):
     def _at(self, place: str, key: Key) -> str:
         return self._w(f"{place}/{quote(_name(key))}")
 
-    def _acl(self, verb: str, key: Key) -> str:
-        kind = {Kind.FOLDER: "folder", Kind.RAW_APP: "app"}.get(key.kind, key.kind.value)
-        return f"acls/{verb}/{kind}/{quote(_name(key))}"
-
 
 def _name(key: Key) -> str:
     """An item's path as the API wants it: a folder's is its bare name."""
@@ -345,11 +294,3 @@ def _beginning(path_start: str) -> dict[str, str]:
 
 def _encrypted(*, already: bool) -> str:
     return "?already_encrypted=true" if already else ""
-
-
-def _raw_app(body: Mapping[str, Json], js: bytes, css: bytes) -> dict[str, tuple[str, bytes, str]]:
-    return {
-        "app": ("", json.dumps(body, ensure_ascii=False).encode(), "application/json"),
-        "js": ("app.js", js, "text/javascript"),
-        "css": ("app.css", css, "text/css"),
-    }

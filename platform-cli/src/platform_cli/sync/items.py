@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -176,8 +175,6 @@ def _collected(value: Json | Mapping[str, Json]) -> list[Json]:
 
 
 # --- Whose items these are --------------------------------------------------------------------------------
-
-_FOLDER_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

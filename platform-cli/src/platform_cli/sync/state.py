@@ -229,15 +229,6 @@ async def mark_deploy(client: Client, scope: Scope, number: int, about: Mapping[
     await documents.annotate(client, _deploy_name(scope, number), about)
 
 
-async def rewrite_deploy(
-    client: Client, lock: Lock, number: int, about: Mapping[str, Json], record: Json
-) -> None:
-    """Write a deploy's record anew, whole. Raises: LockLost."""
-    found = await deploy_lock.require_held(client, lock)
-    name = _deploy_name(Scope(lock.scope), number)
-    await documents.replace(client, name, about, documents.pack(record), parts=found.parts_of(name))
-
-
 async def read_deploy(client: Client, scope: Scope, number: int) -> tuple[Mapping[str, Json], Json]:
     """A deploy's facts and its record. Raises: NotFound naming the deploys that are kept."""
     found = await documents.read(client, _deploy_name(scope, number))

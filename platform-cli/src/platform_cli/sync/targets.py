@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from enum import StrEnum
 
+from platform_cli.replacing import replace_file
 from platform_cli.sync.client import Client
 from platform_cli.sync.tokens import Place, Tokens
 from platform_cli.sync.wire import is_loopback, server_url
@@ -211,12 +211,7 @@ class Targets:
             },
         }
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        staging = self._file.with_name(f".targets.{secrets.token_hex(4)}")
-        try:
-            staging.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-            staging.replace(self._file)
-        finally:
-            staging.unlink(missing_ok=True)
+        replace_file(self._file, json.dumps(content, indent=2) + "\n")
 
 
 def new_target(name: str, url: str, workspace: str, kind: str | None, *, insecure: bool) -> Target:

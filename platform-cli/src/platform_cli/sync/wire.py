@@ -82,7 +82,6 @@ class _Ask:
     deed: str
     query: Mapping[str, str] | None = None
     body: Json = field(default=None, repr=False)
-    files: Mapping[str, tuple[str, bytes, str]] | None = field(default=None, repr=False)
     answer_s: float | None = None
 
     @property
@@ -243,13 +242,12 @@ class Wire:
         deed: str,
         *,
         body: Json = None,
-        files: Mapping[str, tuple[str, bytes, str]] | None = None,
     ) -> str:
         """The text that a write answers; it is sent once.
 
         Raises: WindmillUncertain when it may have been done, WindmillUnreachable when nothing was sent.
         """
-        said = await self._once(_Ask(method, tail, deed, body=body, files=files))
+        said = await self._once(_Ask(method, tail, deed, body=body))
         return said.decode("utf-8", "replace").strip()
 
     def parsed(self, body: bytes, deed: str) -> Json:
@@ -276,7 +274,6 @@ class Wire:
             params=ask.query,
             content=None if text is None else text.encode("utf-8", "surrogatepass"),
             headers={} if text is None else {"Content-Type": "application/json"},
-            files=ask.files,
             timeout=httpx.Timeout(ask.answer_s or self.patience.answer_s, connect=self.patience.connect_s),
         )
         async with self._writes if ask.writes else self._reads:

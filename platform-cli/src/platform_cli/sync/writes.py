@@ -14,9 +14,6 @@ from urllib.parse import quote
 
 from platform_cli.sync.items import SWITCHES, Item, Json, Key, Kind, text_of
 
-ACL_KINDS = frozenset({Kind.SCRIPT, Kind.FLOW, Kind.RAW_APP})
-"""Kinds whose rights are set by calls of their own."""
-
 _OURS = frozenset({"extra_perms", "has_on_behalf_of", "has_permissioned_as"})
 _FIXED_IN_SCHEDULE = frozenset({"script_path", "is_flow", "enabled"})
 _OF_A_VARIABLE = frozenset({"value", "description", "labels"})

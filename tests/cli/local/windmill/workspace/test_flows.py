@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import pytest
 
-from tests.support.windmill_workspace import Api, HandClock, Person, StandIn, standing
+from tests.support.windmill_workspace import Api, HandClock, Person, StandIn
 
 MAIN = "def main():\n    return 1\n"
 
@@ -29,24 +29,9 @@ def as_row(value: object) -> dict[str, object]:
 
 
 @pytest.fixture
-def clock() -> HandClock:
-    """A clock that the test moves."""
-    return HandClock()
-
-
-@pytest.fixture
-def windmill(clock: HandClock) -> Iterator[StandIn]:
-    """A stand-in with the server's delays."""
-    with standing(pace=1.0, clock=clock) as one:
-        yield one
-
-
-@pytest.fixture
-def api(windmill: StandIn) -> Api:
-    """The superadmin's calls, in a workspace with one folder."""
-    api = Api(windmill)
-    api.post("folders/create", {"name": "acme"})
-    return api
+def windmill(clocked: StandIn) -> StandIn:
+    """With the server's delays."""
+    return clocked
 
 
 def test_the_dependency_job_writes_the_defaults_out_under_the_same_version(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.support.windmill_workspace import Api, HandClock, Person, StandIn, standing
@@ -30,13 +28,6 @@ ROUTE = {
     "raw_string": True,
     "wrap_body": False,
 }
-
-
-@pytest.fixture
-def windmill() -> Iterator[StandIn]:
-    """A stand-in without delays."""
-    with standing() as one:
-        yield one
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import time
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -24,23 +23,7 @@ from tests.support.windmill_workspace import (
     StandIn,
     failing,
     html_page,
-    standing,
 )
-
-
-@pytest.fixture
-def windmill() -> Iterator[StandIn]:
-    """A stand-in without delays."""
-    with standing() as one:
-        yield one
-
-
-@pytest.fixture
-def api(windmill: StandIn) -> Api:
-    """The superadmin's calls, in a workspace with one folder."""
-    api = Api(windmill)
-    api.post("folders/create", {"name": "acme"})
-    return api
 
 
 def _create(api: Api, name: str) -> httpx.Response:

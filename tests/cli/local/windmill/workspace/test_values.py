@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterator
 
 import pytest
 
@@ -12,21 +11,6 @@ from tests.support.windmill_workspace import Api, Person, StandIn, standing
 
 SECRET = "not-a-real-secret"
 NOT_YOURS = "new row violates row-level security policy"
-
-
-@pytest.fixture
-def windmill() -> Iterator[StandIn]:
-    """A stand-in without delays."""
-    with standing() as one:
-        yield one
-
-
-@pytest.fixture
-def api(windmill: StandIn) -> Api:
-    """The superadmin's calls, in a workspace with one folder."""
-    api = Api(windmill)
-    api.post("folders/create", {"name": "acme"})
-    return api
 
 
 def variable(path: str, value: str = SECRET, *, secret: bool = True) -> dict[str, object]:

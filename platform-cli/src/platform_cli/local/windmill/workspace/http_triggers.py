@@ -62,15 +62,7 @@ def get(visit: Visit) -> HttpAnswer:
 
 def list_(visit: Visit) -> HttpAnswer:
     """The last edited first."""
-    start, target = visit.parameter("path_start") or "", visit.parameter("path")
-    rows = [
-        row
-        for row in visit.workspace.http_triggers
-        if row["path"].startswith(start)
-        and target in {None, row["script_path"]}
-        and visit.sees(row["path"], row["extra_perms"])
-    ]
-    rows.sort(key=lambda row: str(row["edited_at"]), reverse=True)
+    rows = visit.starters(visit.workspace.http_triggers)
     return as_json([_listed(visit, row) for row in visit.page(rows)])
 
 

@@ -63,15 +63,7 @@ def get(visit: Visit) -> HttpAnswer:
 
 def list_(visit: Visit) -> HttpAnswer:
     """The last made first; arguments, version of cron and overlap are not in it."""
-    start, target = visit.parameter("path_start") or "", visit.parameter("path")
-    rows = [
-        row
-        for row in visit.workspace.schedules
-        if row["path"].startswith(start)
-        and target in {None, row["script_path"]}
-        and visit.sees(row["path"], row["extra_perms"])
-    ]
-    rows.sort(key=lambda row: str(row["edited_at"]), reverse=True)
+    rows = visit.starters(visit.workspace.schedules)
     return as_json(
         [
             filled(row, _LISTED, ("labels",)) | {"is_draft": _is_draft(visit, row["path"])}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
@@ -85,6 +85,18 @@ class Visit:
             return True
         given = [*self.rights_on(path).items(), *(extra_perms or {}).items()]
         return any(who in self.caller.grantees and (may or not writing) for who, may in given)
+
+    def starters(self, rows: Iterable[Row]) -> list[Row]:
+        """Schedules or routes that `path_start` and `path` ask for and the caller sees, newest first."""
+        start, target = self.parameter("path_start") or "", self.parameter("path")
+        found = [
+            row
+            for row in rows
+            if row["path"].startswith(start)
+            and target in {None, row["script_path"]}
+            and self.sees(row["path"], row["extra_perms"])
+        ]
+        return sorted(found, key=lambda row: str(row["edited_at"]), reverse=True)
 
     def page(self, rows: Sequence[Row]) -> list[Row]:
         """The rows that `page` and `per_page` ask for."""
