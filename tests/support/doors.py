@@ -118,8 +118,8 @@ class House:
         password = str(conninfo_to_dict(self.tenant_db.dsn)["password"])
         for inside in (
             SECRET, READER_SECRET, calendly.SECRET, password, ROUTE_SECRET, PANEL_KEY,
-            "a-secret-of-somebody-else", "Traceback", ".py",
-            "psycopg", self.tenant_db.name, self.tenant_db.login, "127.0.0.1",
+            "a-secret-of-somebody-else", "Traceback", '.py"', "psycopg",
+            self.tenant_db.name, self.tenant_db.login, "127.0.0.1",
         ):  # fmt: skip
             assert inside not in text, f"the answer shows {inside!r}"
 
