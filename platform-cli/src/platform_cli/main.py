@@ -15,7 +15,7 @@ from typer._click import Context, HelpFormatter
 from typer.exceptions import TyperException
 
 from platform_cli import render
-from platform_cli.options import Ended
+from platform_cli.options import Ended, Version
 from platform_core.errors import InvalidInput, PlatformError, StorageFull, UnreadableFile
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
@@ -88,12 +88,11 @@ def build(nouns: Sequence[str] = NOUNS) -> typer.Typer:
             app.add_typer(group, name=noun)
         else:
             app.command(noun)(group)
-    if len(nouns) == 1:
-        app.callback()(_only)
+    app.callback(help=_HELP)(_tree)
     return app
 
 
-def _only() -> None:
+def _tree(*, version: Version = False) -> None:
     """Keeps a tree of one noun a tree: Typer would make its only command the program itself."""
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import platform
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from platform_cli import render
 
 Customer = Annotated[
     str | None,
@@ -59,6 +63,18 @@ BreakLock = Annotated[
 
 class Ended(typer.Exit):
     """A command that has said itself how it ended: nothing is added to its words."""
+
+
+def _tell_version(asked: object) -> None:
+    if asked:
+        render.raw(f"wmctl {metadata.version('platform-cli')} on Python {platform.python_version()}")
+        raise Ended
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", callback=_tell_version, is_eager=True, help="Say which version this is."),
+]
 
 
 def noun(help_text: str) -> typer.Typer:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import shlex
+import tomllib
 
 import pytest
 
@@ -20,6 +22,19 @@ def test_wmctl_names_every_noun_and_what_it_is_for() -> None:
 
     assert said.code == 0
     assert not [noun for noun in NOUNS if f"\n  {noun} " not in said.out]
+
+
+def test_wmctl_says_which_version_it_is() -> None:
+    """The one of the repository, with the Python it runs on; a command alone does not take the question."""
+    said = ANYWHERE.say("--version")
+    version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
+
+    assert (said.code, said.out, said.err) == (
+        0,
+        f"wmctl {version} on Python {platform.python_version()}\n",
+        "",
+    )
+    assert ANYWHERE.say("status", "--version").code == 2
 
 
 @pytest.mark.parametrize("noun", sorted({name.split()[0] for name in COMMANDS if " " in name}))
