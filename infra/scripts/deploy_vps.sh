@@ -1,6 +1,6 @@
 #!/bin/bash
 # Deploy a release to a host over SSH, go back, or look. It copies, starts and follows; the work is done by
-# remote/platform_host.sh, detached on the host, so a cut connection stops nothing.
+# platform_host.sh (remote/platform_host/), detached on the host, so a cut connection stops nothing.
 #
 #   deploy_vps.sh [OPTION...] deploy BUNDLE [--dry-run] [--no-backup]
 #   deploy_vps.sh [OPTION...] rollback [VERSION] [--dry-run] [--despite-schema]

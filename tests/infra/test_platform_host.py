@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -17,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.bundles import VERSION, bundle, manifest
+from tests.support.bundles import PROGRAM, VERSION, bundle, manifest
 
-REMOTE = Path(__file__).resolve().parents[2] / "infra/scripts/remote"
+ROOT = Path(__file__).resolve().parents[2]
 OK, FAILED, USAGE, REFUSED, LOCKED = 0, 1, 64, 70, 75
 TOOLS = (
     "bash jq curl flock ss tar sha256sum date uname sort head cat readlink mktemp rm grep sed tr chmod mv "
@@ -43,10 +44,15 @@ class HostFolder:
 
     root: Path
 
-    def say(self, *words: str, given: bytes = b"", program: Path = REMOTE / "platform_host.sh") -> Said:
+    @property
+    def program(self) -> Path:
+        """The program, as a deploy puts it there."""
+        return self.root.with_name("platform_host.sh")
+
+    def say(self, *words: str, given: bytes = b"", program: Path | None = None) -> Said:
         """Run the program there."""
         done = subprocess.run(
-            ["bash", str(program), "--root", str(self.root), *words],
+            ["bash", str(program or self.program), "--root", str(self.root), *words],
             input=given,
             capture_output=True,
             check=False,
@@ -73,7 +79,9 @@ def host(tmp_path: Path) -> HostFolder:
     """A host that was made ready and has no release."""
     for name in ("state/runs", "releases", "proxy", "secrets", "bin"):
         (tmp_path / "host" / name).mkdir(parents=True)
-    return HostFolder(tmp_path / "host")
+    made = HostFolder(tmp_path / "host")
+    made.program.write_bytes(PROGRAM)
+    return made
 
 
 def receive(host: HostFolder, sent: bytes, version: str = VERSION) -> Said:
@@ -86,6 +94,32 @@ def begun(host: HostFolder, *words: str) -> str:
     said = host.say("start", *words)
     assert said.code == OK, said
     return said.out.strip()
+
+
+# --- One program of many parts ------------------------------------------------------------------------------
+
+
+def test_a_bundle_and_a_bootstrap_bring_the_same_program() -> None:
+    """Both put the parts together, in one order."""
+    script = ROOT / "infra/scripts/host_program.sh"
+    made = subprocess.run([script], capture_output=True, check=True, cwd="/").stdout
+
+    assert made == PROGRAM
+
+
+def test_each_part_only_defines_functions_and_none_is_defined_twice() -> None:
+    """So their order does not matter, and no part takes the place of another."""
+    parts = ROOT / "infra/scripts/remote/platform_host"
+    outside, names = [], []
+    for file in [*sorted((parts / "parts").glob("*.sh")), parts / "main.sh"]:
+        for line in file.read_text().splitlines():
+            named = re.fullmatch(r"([a-z_]+)\(\) \{.*", line)
+            names += [named.group(1)] if named else []
+            if not named and line and not line.startswith(("#", " ", "}")):
+                outside.append(f"{file.name}: {line}")
+
+    assert outside == ['main.sh: main "$@"']
+    assert sorted(names) == sorted(set(names))
 
 
 # --- What a deploy key may say ------------------------------------------------------------------------------
@@ -123,9 +157,10 @@ def test_the_gate_lets_a_status_through(host: HostFolder) -> None:
     }
 
 
-def test_a_host_that_was_not_made_ready_says_how(tmp_path: Path) -> None:
+def test_a_host_that_was_not_made_ready_says_how(host: HostFolder) -> None:
     """Before anything else."""
-    said = HostFolder(tmp_path).say("status")
+    shutil.rmtree(host.root / "state")
+    said = host.say("status")
 
     assert said.code == REFUSED
     assert "Run: wmctl host bootstrap" in said.err
@@ -241,7 +276,7 @@ def test_a_daemon_started_in_a_deploy_does_not_keep_the_lock(host: HostFolder, t
     receive(host, bundle())
     command = [
         "bash",
-        str(REMOTE / "platform_host.sh"),
+        str(host.program),
         "--root",
         str(host.root),
         "deploy",
@@ -267,7 +302,7 @@ def test_without_docker_nothing_is_changed(host: HostFolder, tmp_path: Path) -> 
     before = host.listing()
     command = [
         str(bare / "bash"),
-        str(REMOTE / "platform_host.sh"),
+        str(host.program),
         "--root",
         str(host.root),
         "deploy",

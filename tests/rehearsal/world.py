@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tests.rehearsal.engine import PREFIX, build, docker, run, wait_for
 from tests.rehearsal.prober import Address, ask
+from tests.support.bundles import PROGRAM
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "infra/scripts"
@@ -225,8 +226,8 @@ def bootstrap(world: World) -> str:
     """Make the bare host ready, over SSH as root, with the real program; what it said."""
     folder = world.folder / "bootstrap"
     folder.mkdir(exist_ok=True)
-    for name in ("bootstrap_host.sh", "platform_host.sh"):
-        shutil.copy(SCRIPTS / "remote" / name, folder / name)
+    shutil.copy(SCRIPTS / "remote/bootstrap_host.sh", folder / "bootstrap_host.sh")
+    (folder / "platform_host.sh").write_bytes(PROGRAM)
     shutil.copy(world.folder / "deploy.pub", folder / "deploy_keys")
     # A container shares the swap of its machine, so it can have none of its own.
     (folder / "values").write_text("SKIP=swap\nBALLAST_MB=64\n")

@@ -9,7 +9,10 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
-REMOTE = Path(__file__).resolve().parents[2] / "infra/scripts/remote"
+from platform_cli.hosts.ready import host_program
+
+PROGRAM = host_program(Path(__file__).resolve().parents[2])
+"""The program on the host, as a host gets it."""
 VERSION = "1.4.2"
 DIGEST = f"registry.invalid/platform-windmill@sha256:{'0' * 64}"
 
@@ -24,7 +27,7 @@ def bundle(version: str = VERSION, *, more: Mapping[str, bytes] | None = None, l
     files = {
         "release.json": manifest(version, schema_head="1"),
         "compose.prod.yml": b"services: {}\n",
-        "platform_host.sh": (REMOTE / "platform_host.sh").read_bytes(),
+        "platform_host.sh": PROGRAM,
         **(more or {}),
     }
     sums = "".join(f"{hashlib.sha256(body).hexdigest()}  ./{name}\n" for name, body in files.items())

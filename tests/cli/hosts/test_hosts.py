@@ -13,8 +13,8 @@ from platform_cli.hosts.connection import unreachable
 from platform_cli.hosts.known import Host, Hosts, keys_in, new_host
 from platform_cli.hosts.pinning import fingerprint_of
 from platform_core.errors import InvalidInput, NotFound
-from tests.support.bundles import VERSION, bundle
-from tests.support.wmctl import REPOSITORY, Said, Terminal
+from tests.support.bundles import PROGRAM, VERSION, bundle
+from tests.support.wmctl import Said, Terminal
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIjepcmFzJf12IESmfvspzJcP/2UR0LHJri8kVgaLkZo"
 OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
@@ -56,7 +56,8 @@ def desk(tmp_path: Path) -> Desk:
     for name in ("bin", "config", "host/state/runs", "host/releases", "host/proxy", "host/bin"):
         (tmp_path / name).mkdir(parents=True)
     ssh = tmp_path / "bin/ssh"
-    program = REPOSITORY / "infra/scripts/remote/platform_host.sh"
+    program = tmp_path / "platform_host.sh"
+    program.write_bytes(PROGRAM)
     ssh.write_text(SSH.format(folder=tmp_path, program=program))
     ssh.chmod(0o755)
     (tmp_path / "deploy").write_text("not-a-real key\n")

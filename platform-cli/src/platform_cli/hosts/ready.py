@@ -19,7 +19,7 @@ _LINE = (
     'd=$(mktemp -d) && tar -xzf - -C "$d" && { [ "$(id -u)" = 0 ] || s="sudo -n"; '
     '$s bash "$d/bootstrap_host.sh" "$d"; r=$?; rm -rf "$d"; exit $r; }'
 )
-_PROGRAMS = ("bootstrap_host.sh", "platform_host.sh")
+_REMOTE = "infra/scripts/remote"
 _VALUE = re.compile(r"[A-Z][A-Z0-9_]*=[^`$\"'\\]*", re.ASCII)
 
 
@@ -55,7 +55,10 @@ def pack(archive: IO[bytes], root: Path, wishes: Wishes) -> None:
                 f"Line {number} of the host's values is not NAME=value",
                 next_step="Write plain values, without quotes or $.",
             )
-    files = {name: _program(root, name) for name in _PROGRAMS}
+    files = {
+        "bootstrap_host.sh": _read(root / _REMOTE / "bootstrap_host.sh"),
+        "platform_host.sh": host_program(root),
+    }
     files["deploy_keys"] = wishes.deploy_keys.strip().encode() + b"\n"
     files["values"] = "".join(f"{name}={value}\n" for name, value in wishes.values.items()).encode()
     if wishes.host_values:
@@ -67,8 +70,17 @@ def pack(archive: IO[bytes], root: Path, wishes: Wishes) -> None:
             target.addfile(entry, io.BytesIO(content))
 
 
-def _program(root: Path, name: str) -> bytes:
-    file = root / "infra/scripts/remote" / name
+def host_program(root: Path) -> bytes:
+    """The program on the host, put together from its parts as infra/scripts/host_program.sh does.
+
+    `root` is the repository. Raises: UnreadableFile.
+    """
+    folder = root / _REMOTE / "platform_host"
+    parts = sorted((folder / "parts").glob("*.sh"))
+    return b"".join(_read(file) for file in (folder / "head.sh", *parts, folder / "main.sh"))
+
+
+def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError:

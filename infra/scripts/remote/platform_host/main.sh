@@ -1,0 +1,41 @@
+
+# --- What may be said, by the deploy key and by root
+
+command_gate() { # what a deploy key may say: one line of plain words, and nothing else runs
+    local -a words
+    local word
+    read -r -a words <<<"${1:-}"
+    [ "${#words[@]}" -gt 0 ] || die $USAGE "this key deploys; it opens no shell. Say: status, preflight, receive, try, start, follow, logs, prune"
+    for word in "${words[@]}"; do
+        [[ $word =~ $WORD_FORM ]] || die $USAGE "'$word' is not a plain word"
+    done
+    case ${words[0]} in
+        status | preflight | receive | try | start | follow | logs | prune) dispatch "${words[@]}" ;;
+        rollback) # only to see what it would do; the real one is detached, by start
+            [[ " ${words[*]} " == *" --dry-run "* ]] || die $USAGE "say: start rollback"
+            dispatch "${words[@]}"
+            ;;
+        *) die $USAGE "a deploy key cannot say '${words[0]}'" ;;
+    esac
+}
+
+dispatch() {
+    local command=${1:-}
+    case $command in
+        preflight | deploy | rollback | resume | status | prune | logs | gate | receive | try | start | supervise | follow) ;;
+        *) die $USAGE "there is no command '$command'. See the head of $PROGRAM." ;;
+    esac
+    [ -d "$STATE" ] || die $REFUSED "$STATE is missing: this host was not made ready. Run: wmctl host bootstrap."
+    "command_$command" "${@:2}"
+}
+
+main() {
+    if [ "${1:-}" = --root ]; then
+        ROOT=${2:-}
+        shift 2
+    fi
+    use_root
+    dispatch "$@"
+}
+
+main "$@"

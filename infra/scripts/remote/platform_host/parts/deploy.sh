@@ -1,0 +1,230 @@
+
+# --- The steps of a deploy, and the way back when one fails.
+
+pull() { # all images by digest, before anything is touched; those that are here need no registry
+    local image
+    while read -r image; do
+        if image_id "$image" >/dev/null; then continue; fi
+        say "pull: $image"
+        if ! docker pull --quiet "$image" >/dev/null; then
+            refuse "the image $image cannot be had" "Is the registry up, is this host logged in, is the digest still there?"
+        fi
+    done < <(images_of "$NEW_DIR")
+    if [ "$PROBLEMS" -gt 0 ]; then
+        say "pull: nothing was changed"
+        audit refused version "$NEW" reason "an image cannot be had"
+        forget_scratch
+        exit $REFUSED
+    fi
+}
+
+renew_behind() { # door, workers, backup; each ends its work (stop_grace_period) before it goes
+    if [ "$VERB" = deploy ] && [ -n "$OLD" ]; then
+        renew compose worker_webhook || return 1 # panels wait for these: they go while the others still work
+    fi
+    renew compose "${BEHIND[@]}"
+}
+
+renew() { # renew COMPOSE SERVICE...: together, then each is judged
+    local service how=$1 began=$SECONDS
+    local -a there=()
+    shift
+    for service in "$@"; do ! has_service "$service" || there+=("$service"); done
+    [ "${#there[@]}" -gt 0 ] || return 0
+    "$how" up --detach --no-deps "${there[@]}" >/dev/null 2>&1 || { WHY="${there[*]} cannot be started" && return 1; }
+    for service in "${there[@]}"; do
+        wait_for_container "$service" || return 1
+    done
+    say "renewed: ${there[*]}, $((SECONDS - began)) s"
+}
+
+watch_candidate() { # a release that starts well and then falls is not a good one
+    local until=$((SECONDS + $(setting WATCH_S 10)))
+    # Nothing to go back to, or a release that has proved itself before: a look is enough.
+    if [ -z "$OLD" ] || [ "$VERB" = rollback ]; then until=0; fi
+    while [ "$SECONDS" -lt "$until" ]; do
+        WHY=$(server_complaint "server_$NEW_COLOR" "$NEW_IMAGE" "$NEW_DIR" "$(worker_count)")
+        [ -z "$WHY" ] || ! is_final "$WHY" || return 1
+        sleep 0.5
+    done
+    wait_for_server "server_$NEW_COLOR" "$NEW_IMAGE" "$NEW_DIR" "$(worker_count)"
+}
+
+retire() { # retire COMPOSE COLOR
+    "$1" rm --stop --force "server_$2" >/dev/null 2>&1
+}
+
+steps() { # everything from the first change to the switch; WHY and PHASE say where it stopped
+    local service
+    PHASE=backup && mark backup
+    backup || { WHY="the backup failed" && return 1; }
+    PHASE=database && mark database
+    validate_proxy || return 1
+    if has_service postgres; then
+        compose up --detach --no-deps postgres >/dev/null 2>&1 || { WHY="the database cannot be started" && return 1; }
+        wait_for_container postgres || return 1
+        let_in windmill-login SECRET_WINDMILL_DATABASE_URL || return 1
+        let_in superuser-password SECRET_DATABASE_SUPERUSER_PASSWORD || return 1
+        let_in backup-password SECRET_BACKUP_DATABASE_PASSWORD || return 1
+    fi
+    if has_service migrate; then
+        compose run --rm --no-deps -T migrate || { WHY="the migration failed" && return 1; }
+    fi
+    PHASE=candidate && mark candidate
+    service=server_$NEW_COLOR
+    say "candidate: $service"
+    compose rm --stop --force "$service" >/dev/null 2>&1 || true
+    compose up --detach --no-deps "$service" >/dev/null 2>&1 || { WHY="$service cannot be started" && return 1; }
+    wait_for_server "$service" "$NEW_IMAGE" "$NEW_DIR" "$([ -n "$OLD" ] && echo 1 || echo 0)" || return 1
+    say "candidate: healthy"
+    PHASE=traffic && mark traffic
+    place_proxy "$NEW_DIR" "$NEW_COLOR" || { WHY="the proxy does not take its file" && return 1; }
+    if has_service caddy; then
+        compose up --detach --no-deps caddy >/dev/null 2>&1 || { WHY="the proxy cannot be started" && return 1; }
+        wait_for_container caddy || return 1
+    fi
+    smoke || return 1
+    PHASE=behind && mark behind
+    renew_behind || return 1
+    watch_candidate || return 1
+}
+
+finish() { # past the point of return: the old colour goes, the state is switched
+    PHASE=switch && mark switch
+    write_whole "$NEW_DIR/release.env" <"$NEW_ENV"
+    if [ -n "$OLD_COLOR" ]; then
+        retire compose_old "$OLD_COLOR" || say "the old server would not go; it gets no traffic"
+    fi
+    settle
+    audit ok version "$NEW" from "$OLD" color "$NEW_COLOR" seconds "$((SECONDS - BEGAN))" verb "$VERB"
+    rm -f "$STATE/deploying.json"
+    rm -rf "$ROOT/proxy.candidate"
+    say "$VERB: $NEW serves (server_$NEW_COLOR), $((SECONDS - BEGAN)) s"
+}
+
+put_back() { # what served before, whole; the candidate goes. Fails when that cannot be had.
+    local service failed=
+    say "going back: $WHY"
+    if [ -z "$OLD" ]; then # nothing served before: nothing is left running but the database, which keeps its data
+        for service in caddy "${BEHIND[@]}" "server_$NEW_COLOR"; do
+            ! has_service "$service" || compose rm --stop --force "$service" >/dev/null 2>&1 || true
+        done
+        return 0
+    fi
+    SERVICES=$(compose_old --profile '*' config --services)
+    compose_old up --detach --no-deps "server_$OLD_COLOR" >/dev/null 2>&1 || failed="server_$OLD_COLOR cannot be started"
+    if [ "$PHASE" != backup ] && has_service postgres; then
+        compose_old up --detach --no-deps postgres >/dev/null 2>&1 || failed="the database cannot be started"
+    fi
+    wait_for_server "server_$OLD_COLOR" "$(old_image)" "$RELEASES/$OLD" 0 || failed=$WHY
+    case $PHASE in
+        traffic | behind | switch)
+            place_proxy "$RELEASES/$OLD" "$OLD_COLOR" || failed="the proxy does not take its old file"
+            renew compose_old caddy "${BEHIND[@]}" || failed=$WHY
+            ;;
+    esac
+    [ "$NEW_COLOR" = "$OLD_COLOR" ] || retire compose "$NEW_COLOR" || true
+    rm -rf "$ROOT/proxy.candidate"
+    [ -z "$failed" ] || { WHY=$failed && return 1; }
+}
+
+old_image() { jq -r '.images["platform-windmill"]' "$RELEASES/$OLD/release.json"; }
+
+end_badly() { # the deploy failed: go back, say so, and end with the code that says whether the way back worked
+    local why=$WHY phase=$PHASE
+    audit failed version "$NEW" phase "$phase" reason "$why"
+    if put_back; then
+        audit rolled_back version "$NEW" to "${OLD:-nothing}" reason "$why"
+        rm -f "$STATE/deploying.json"
+        forget_scratch
+        say "$VERB: failed in $phase: $why. ${OLD:-Nothing} serves, as before. $(schema_note)"
+        exit $FAILED
+    fi
+    audit broken version "$NEW" to "$OLD" reason "$WHY"
+    forget_scratch
+    say "$VERB: failed in $phase: $why; the way back failed too: $WHY. Wake somebody; see docs/guides/rollback.md."
+    exit $BROKEN
+}
+
+schema_note() {
+    [ -n "$OLD" ] && [ "$(of_release "$NEW_DIR" schema_head)" != "$(of_release "$RELEASES/$OLD" schema_head)" ] || return 0
+    echo "The candidate may have moved the schema to $(of_release "$NEW_DIR" schema_head); $OLD was made for $(of_release "$RELEASES/$OLD" schema_head)."
+}
+
+prepare() { # prepare VERSION DIR: names of both sides
+    NEW=$1 NEW_DIR=$2 OLD=$(deployed version) OLD_COLOR=$(deployed color) PHASE=preflight WHY='' BACKUP_AT=
+    case $OLD_COLOR in
+        blue) NEW_COLOR=green ;;
+        *) NEW_COLOR=blue ;;
+    esac
+    BEGAN=$SECONDS
+}
+
+carry_out() { # carry_out NOW: the candidate that `prepare` named
+    preflight "$1"
+    NEW_IMAGE=$(jq -r '.images["platform-windmill"]' "$NEW_DIR/release.json")
+    if [ -n "$DRY" ]; then
+        show_difference
+        forget_scratch
+        exit $OK
+    fi
+    if serves_already; then
+        say "$VERB: $NEW serves already, with the same files and values; nothing to do"
+        forget_scratch
+        exit $OK
+    fi
+    pull
+    check_room "$NEW_DIR"
+    [ "$PROBLEMS" = 0 ] || finish_preflight
+    audit start version "$NEW" from "$OLD" verb "$VERB"
+    if ! steps; then end_badly; fi
+    finish
+    forget_scratch
+    prune "$(setting KEEP_RELEASES 5)"
+}
+
+serves_already() {
+    [ "$NEW" = "$OLD" ] && cmp -s "$NEW_ENV" "$ROOT/release.env" &&
+        [ -z "$(server_complaint "server_$OLD_COLOR" "$NEW_IMAGE" "$NEW_DIR" "$(worker_count)")" ]
+}
+
+show_difference() { # what a deploy would do; nothing is done
+    local name ref before
+    say "dry run: ${OLD:-nothing} -> $NEW, server_$NEW_COLOR"
+    while IFS=$'\t' read -r name ref; do
+        before=
+        [ -z "$OLD" ] || before=$(jq -r --arg name "$name" '.images[$name] // empty' "$RELEASES/$OLD/release.json")
+        if [ "$before" = "$ref" ]; then
+            say "  same     $name"
+        else
+            say "  changes  $name: ${before##*@} -> ${ref##*@}$(image_id "$ref" >/dev/null || echo ' (to be pulled)')"
+        fi
+    done < <(jq -r '.images | to_entries[] | "\(.key)\t\(.value)"' "$NEW_DIR/release.json")
+    [ -z "$OLD" ] || say "  schema   $(of_release "$RELEASES/$OLD" schema_head) -> $(of_release "$NEW_DIR" schema_head)"
+    say "dry run: nothing was changed"
+}
+
+command_deploy() {
+    local now='' version=${1:-}
+    require_version "$version"
+    shift
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --dry-run) DRY=yes ;;
+            --no-backup) NO_BACKUP=yes ;;
+            --now) now=${2:-} && shift ;;
+            --by) BY=${2:-unknown} && shift ;;
+            --dir) DIRECTORY=$2 && shift ;;
+            *) die $USAGE "deploy knows no '$1'" ;;
+        esac
+        shift
+    done
+    VERB=deploy
+    if [ -z "$DRY" ]; then
+        take_lock deploy "$version"
+        end_crash
+    fi
+    prepare "$version" "${DIRECTORY:-$RELEASES/$version}"
+    require_backup
+    carry_out "$now"
+}

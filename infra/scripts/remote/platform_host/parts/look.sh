@@ -1,0 +1,48 @@
+
+# --- How it is: status and logs.
+
+command_status() {
+    local container service='' facts body=null color recent='[]'
+    facts=$(
+        while read -r container; do
+            docker inspect --format '{{index .Config.Labels "com.docker.compose.service"}}	{{.State.Status}}	{{.RestartCount}}	{{if .State.Health}}{{.State.Health.Status}}{{end}}	{{.State.StartedAt}}	{{.Config.Image}}' "$container" \
+                2>/dev/null || true # a deploy ends containers meanwhile
+        done < <(docker ps --all --quiet --filter "label=com.docker.compose.project=$PROJECT") |
+            jq -Rn '[inputs | split("\t") | {service: .[0], state: .[1], restarts: (.[2] | tonumber), health: .[3], since: .[4], image: .[5]}] | sort_by(.service)'
+    )
+    color=$(deployed color)
+    [ -z "$color" ] || service=$(container_of "server_$color") || service=''
+    [ -z "$service" ] || body=$(ask "$(address_of "$service")" /api/health/status 2>/dev/null | jq -c . 2>/dev/null) || body=null
+    [ ! -f "$STATE/audit.jsonl" ] || recent=$(tail -n 5 "$STATE/audit.jsonl" | jq -cs .)
+    jq -n --argjson services "$facts" --argjson health "${body:-null}" \
+        --argjson deployed "$(cat "$STATE/deployed.json" 2>/dev/null || echo null)" \
+        --argjson deploying "$(cat "$STATE/deploying.json" 2>/dev/null || echo null)" \
+        --arg lock "$(lock_is_free || cat "$STATE/deploy.lock" 2>/dev/null)" --arg releases "$(releases_here)" \
+        --arg free "$(df --output=avail -BM "$ROOT" | tail -n 1 | tr -dc 0-9)" \
+        --argjson audit "$recent" \
+        '{deployed: $deployed, deploying: $deploying, lock: (if $lock == "" then null else $lock end),
+          releases: ($releases | split(" ") | map(select(. != "" and . != "none"))), health: $health,
+          services: $services, disk_free_mb: ($free | tonumber), audit: $audit}' | show_status "${1:-}"
+}
+
+show_status() {
+    if [ "${1:-}" = --json ]; then
+        cat
+        return
+    fi
+    jq -r '"serves    \(.deployed.version // "nothing yet") (server_\(.deployed.color // "-")), since \(.deployed.at // "-"); before: \(.deployed.previous // "-")",
+        (if .deploying then "STOPPED   \(.deploying.verb) of \(.deploying.version) in \(.deploying.phase), \(.deploying.at)" else empty end),
+        (if .lock then "running   \(.lock)" else empty end),
+        "health    \(.health // "no answer" | tostring)",
+        "releases  \(.releases | join(" "))",
+        "disk      \(.disk_free_mb) MB free",
+        (.services[] | "  \(.service)\t\(.state)\t\(.health)\trestarts \(.restarts)")'
+}
+
+command_logs() {
+    local container
+    [[ ${1:-} =~ ^[a-z_]+$ ]] && [[ ${2:-200} =~ ^[0-9]{1,5}$ ]] || die $USAGE "say: logs SERVICE [LINES]"
+    container=$(container_of "$1")
+    [ -n "$container" ] || die $FAILED "there is no container of $1. See: status."
+    docker logs --timestamps --tail "${2:-200}" "$container" 2>&1
+}

@@ -1,0 +1,63 @@
+
+# --- Runs that go on when the connection ends.
+
+command_start() { # the run goes on when the connection ends
+    local verb=${1:-} program=$PROGRAM
+    case $verb in
+        deploy)
+            require_version "${2:-}"
+            [ ! -f "$RELEASES/$2/platform_host.sh" ] || program=$RELEASES/$2/platform_host.sh
+            ;;
+        rollback | resume) ;;
+        *) die $USAGE "start knows deploy, rollback and resume" ;;
+    esac
+    mkdir -p "$RUNS"
+    RUN=$(date -u +%Y%m%dT%H%M%SZ)-$$-$verb
+    : >"$RUNS/$RUN.log"
+    if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null; then
+        systemd-run --quiet --collect --unit="platform-$RUN" \
+            /bin/bash "$program" --root "$ROOT" supervise "$RUN" "$@" >/dev/null
+    else
+        setsid --fork /bin/bash "$program" --root "$ROOT" supervise "$RUN" "$@" </dev/null >/dev/null 2>&1
+    fi
+    printf '%s\n' "$RUN"
+}
+
+command_supervise() { # the detached half: keeps the log and, at the end, the exit code
+    local rc=0
+    RUN=$1
+    shift
+    printf '%s\n' "$$" | write_whole "$RUNS/$RUN.pid"
+    PLATFORM_RUN=$RUN /bin/bash "$PROGRAM" --root "$ROOT" "$@" >>"$RUNS/$RUN.log" 2>&1 || rc=$?
+    case $rc in
+        "$OK" | "$FAILED" | "$USAGE" | "$REFUSED" | "$LOCKED" | "$BROKEN") ;;
+        *)
+            printf '%s  it ended with %s, which nobody foresaw; see status\n' "$(stamp)" "$rc" >>"$RUNS/$RUN.log"
+            rc=$BROKEN
+            ;;
+    esac
+    if [ "$rc" = 0 ] && [ "$1" = deploy ]; then install_self; fi
+    printf '%s\n' "$rc" | write_whole "$RUNS/$RUN.rc"
+}
+
+install_self() { # the program of the release that serves is the one the deploy key speaks to
+    cmp -s "$PROGRAM" "$ROOT/bin/platform_host.sh" || {
+        mkdir -p "$ROOT/bin"
+        install -m 0755 "$PROGRAM" "$ROOT/bin/.platform_host.new"
+        mv -f "$ROOT/bin/.platform_host.new" "$ROOT/bin/platform_host.sh"
+    }
+}
+
+command_follow() {
+    local run=${1:-} from=${2:-1} pid=''
+    [[ $run =~ ^[0-9TZ]+-[0-9]+-[a-z]+$ ]] && [[ $from =~ ^[0-9]+$ ]] || die $USAGE "say: follow RUN [BYTE]"
+    [ -f "$RUNS/$run.log" ] || die $USAGE "there is no run $run"
+    for _ in {1..20}; do # the detached half writes its number first
+        pid=$(cat "$RUNS/$run.pid" 2>/dev/null || true)
+        [ -z "$pid" ] || break
+        sleep 0.1
+    done
+    tail --bytes "+$from" --sleep-interval 0.2 --follow ${pid:+--pid "$pid"} "$RUNS/$run.log" 2>/dev/null || true
+    [ -f "$RUNS/$run.rc" ] || die $FAILED "the run ended without a word: the host stopped it or was restarted. See status; resume ends it."
+    return "$(cat "$RUNS/$run.rc")"
+}

@@ -1,0 +1,44 @@
+
+# --- How it speaks: to who reads its log, to the audit, and into files that are never half written.
+
+stamp() { date -u +%Y-%m-%dT%H:%M:%SZ; }
+
+say() { printf '%s  %s\n' "$(stamp)" "$*"; }
+
+die() { # die CODE TEXT
+    printf 'platform_host: %s\n' "$2" >&2
+    exit "$1"
+}
+
+# Each refusal names the thing, the reason and the way out; all are shown before the program ends.
+refuse() { # refuse REASON WAY-OUT
+    PROBLEMS=$((PROBLEMS + 1))
+    printf '%s  refused: %s. %s\n' "$(stamp)" "$1" "$2"
+}
+
+audit() { # audit EVENT [NAME VALUE]...
+    local event=$1 line
+    shift
+    line=$(jq -cn --arg at "$(stamp)" --arg event "$event" --arg run "$RUN" --arg by "$BY" \
+        '{at: $at, event: $event, run: $run, by: $by} + ([$ARGS.positional | _nwise(2) | {(.[0]): .[1]}] | add // {})' \
+        --args -- "$@")
+    printf '%s\n' "$line" >>"$STATE/audit.jsonl"
+    sync "$STATE/audit.jsonl"
+}
+
+write_whole() { # write_whole FILE <content: the old content or the new, never a part
+    local staging
+    staging=$(mktemp "$1.XXXXXX")
+    cat >"$staging"
+    chmod 0644 "$staging"
+    sync "$staging"
+    mv -f "$staging" "$1"
+    sync "$(dirname "$1")"
+}
+
+at_least() { # at_least HAVE FLOOR, as versions
+    [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]
+}
+
+# Nothing that outlives this program may hold the lock: descriptor 9 is closed for all that is started.
+docker() { command docker "$@" 9>&-; }
