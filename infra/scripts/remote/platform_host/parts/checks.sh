@@ -109,10 +109,13 @@ check_release() { # check_release DIR VERSION: complete, unchanged, every image 
     done < <(images_of "$dir")
 }
 
-check_config() {
+check_config() { # Compose reads the whole once: CONFIG is what it understood, SERVICES their names
     local said
-    said=$(compose config --quiet 2>&1) ||
-        refuse "Compose refuses the release's files: $(tr '\n' ' ' <<<"$said" | cut -c1-300)" "Correct compose.prod.yml or host.env."
+    said=$(mktemp "${TMPDIR:-/tmp}/platform-said.XXXXXX")
+    CONFIG=$(compose --profile '*' config --format json 2>"$said") ||
+        refuse "Compose refuses the release's files: $(tr '\n' ' ' <"$said" | cut -c1-300)" "Correct compose.prod.yml or host.env."
+    rm -f "$said"
+    SERVICES=$(jq -r '.services | keys[]' <<<"${CONFIG:-null}" 2>/dev/null) || SERVICES=
 }
 
 check_host_values() {
@@ -141,7 +144,6 @@ preflight() { # preflight NOW: all checks of the candidate in NEW_DIR; ends the 
     check_ports
     check_names
     check_clock "${1:-}"
-    SERVICES=$(compose --profile '*' config --services 2>/dev/null || true)
     finish_preflight
 }
 

@@ -6,6 +6,7 @@ pull() { # all images by digest, before anything is touched; those that are here
     while read -r image; do
         if image_id "$image" >/dev/null; then continue; fi
         say "pull: $image"
+        PULLED=yes
         if ! docker pull --quiet "$image" >/dev/null; then
             refuse "the image $image cannot be had" "Is the registry up, is this host logged in, is the digest still there?"
         fi
@@ -32,9 +33,7 @@ renew() { # renew COMPOSE SERVICE...: together, then each is judged
     for service in "$@"; do ! has_service "$service" || there+=("$service"); done
     [ "${#there[@]}" -gt 0 ] || return 0
     "$how" up --detach --no-deps "${there[@]}" >/dev/null 2>&1 || { WHY="${there[*]} cannot be started" && return 1; }
-    for service in "${there[@]}"; do
-        wait_for_container "$service" || return 1
-    done
+    wait_for_containers "${there[@]}" || return 1
     say "renewed: ${there[*]}, $((SECONDS - began)) s"
 }
 
@@ -62,10 +61,8 @@ steps() { # everything from the first change to the switch; WHY and PHASE say wh
     validate_proxy || return 1
     if has_service postgres; then
         compose up --detach --no-deps postgres >/dev/null 2>&1 || { WHY="the database cannot be started" && return 1; }
-        wait_for_container postgres || return 1
-        let_in windmill-login SECRET_WINDMILL_DATABASE_URL || return 1
-        let_in superuser-password SECRET_DATABASE_SUPERUSER_PASSWORD || return 1
-        let_in backup-password SECRET_BACKUP_DATABASE_PASSWORD || return 1
+        wait_for_containers postgres || return 1
+        known_logins || let_everybody_in || return 1
     fi
     if has_service migrate; then
         compose run --rm --no-deps -T migrate || { WHY="the migration failed" && return 1; }
@@ -73,7 +70,7 @@ steps() { # everything from the first change to the switch; WHY and PHASE say wh
     PHASE=candidate && mark candidate
     service=server_$NEW_COLOR
     say "candidate: $service"
-    compose rm --stop --force "$service" >/dev/null 2>&1 || true
+    [ -z "$(container_of "$service")" ] || compose rm --stop --force "$service" >/dev/null 2>&1 || true
     compose up --detach --no-deps "$service" >/dev/null 2>&1 || { WHY="$service cannot be started" && return 1; }
     wait_for_server "$service" "$NEW_IMAGE" "$NEW_DIR" "$([ -n "$OLD" ] && echo 1 || echo 0)" || return 1
     say "candidate: healthy"
@@ -81,12 +78,22 @@ steps() { # everything from the first change to the switch; WHY and PHASE say wh
     place_proxy "$NEW_DIR" "$NEW_COLOR" || { WHY="the proxy does not take its file" && return 1; }
     if has_service caddy; then
         compose up --detach --no-deps caddy >/dev/null 2>&1 || { WHY="the proxy cannot be started" && return 1; }
-        wait_for_container caddy || return 1
+        wait_for_containers caddy || return 1
     fi
     smoke || return 1
     PHASE=behind && mark behind
     renew_behind || return 1
     watch_candidate || return 1
+}
+
+known_logins() { # on the way back, when what serves logs in with the same files
+    [ "$VERB" = rollback ] && cmp -s <(grep _DATABASE_ "$NEW_ENV") <(grep _DATABASE_ "$ROOT/release.env")
+}
+
+let_everybody_in() {
+    let_in windmill-login SECRET_WINDMILL_DATABASE_URL || return 1
+    let_in superuser-password SECRET_DATABASE_SUPERUSER_PASSWORD || return 1
+    let_in backup-password SECRET_BACKUP_DATABASE_PASSWORD
 }
 
 finish() { # past the point of return: the old colour goes, the state is switched
@@ -152,12 +159,12 @@ schema_note() {
 }
 
 prepare() { # prepare VERSION DIR: names of both sides
-    NEW=$1 NEW_DIR=$2 OLD=$(deployed version) OLD_COLOR=$(deployed color) PHASE=preflight WHY='' BACKUP_AT=
+    NEW=$1 NEW_DIR=$2 OLD=$(deployed version) OLD_COLOR=$(deployed color) PHASE=preflight WHY='' BACKUP_AT='' PULLED=''
     case $OLD_COLOR in
         blue) NEW_COLOR=green ;;
         *) NEW_COLOR=blue ;;
     esac
-    BEGAN=$SECONDS
+    BEGAN=$SECONDS BEGAN_AT=$(date -u +%Y-%m-%dT%H:%M:%S)
 }
 
 carry_out() { # carry_out NOW: the candidate that `prepare` named
@@ -174,7 +181,7 @@ carry_out() { # carry_out NOW: the candidate that `prepare` named
         exit $OK
     fi
     pull
-    check_room "$NEW_DIR"
+    [ -z "$PULLED" ] || check_room "$NEW_DIR"
     [ "$PROBLEMS" = 0 ] || finish_preflight
     audit start version "$NEW" from "$OLD" verb "$VERB"
     if ! steps; then end_badly; fi

@@ -9,9 +9,20 @@ ask() { # ask ADDRESS PATH: the body, whatever the status
     curl --silent --noproxy '*' --max-time 5 "http://$1:$PORT$2"
 }
 
-condition() { # condition CONTAINER: "running 0 healthy": state, restarts, health
-    docker inspect --format \
-        '{{.State.Status}} {{.RestartCount}} {{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}}' "$1"
+# A line a container: "caddy running 0 healthy old 3f2a…": service, state, crashes in this run, health, whether this run
+# started it, its host name. What crashed once in its life and was started again is no worse for it.
+condition() { # condition CONTAINER...
+    docker inspect --format '{{index .Config.Labels "com.docker.compose.service"}} {{.State.Status}} {{.RestartCount}} {{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}} {{.State.StartedAt}} {{.Config.Hostname}}' "$@" |
+        awk -v began="$BEGAN_AT" '{new = $5 >= began; print $1, $2, (new ? $3 : 0), $4, (new ? "new" : "old"), $6}'
+}
+
+pings_seen() { # <what `condition` says: a worker whose ping the database has need not wait for its own check to come round
+    local lines pinged=''
+    local -a hosts
+    lines=$(cat)
+    mapfile -t hosts < <(awk '$1 ~ /^worker_/ && $4 == "starting" {print $6}' <<<"$lines")
+    [ "${#hosts[@]}" = 0 ] || pinged=$(docker exec "$(container_of postgres)" platform-postgres pinged "${hosts[@]}" 2>/dev/null | tr '\n' ' ') || pinged=''
+    awk -v pinged=" $pinged " '$4 == "starting" && index(pinged, " " $6 " ") {$4 = "healthy"} {print}' <<<"$lines"
 }
 
 # WHY a server is not to be trusted yet; empty when it is.
@@ -19,7 +30,7 @@ server_complaint() { # server_complaint SERVICE IMAGE DIR WORKERS
     local container state restarts health body version wanted
     container=$(container_of "$1")
     [ -n "$container" ] || { echo "there is no container of $1" && return; }
-    read -r state restarts health < <(condition "$container")
+    read -r _ state restarts health _ < <(condition "$container")
     [ "$state" = running ] || { echo "$1 is $state: $(last_words "$container")" && return; }
     [ "$restarts" = 0 ] || { echo "$1 crashed and was started again $restarts times: $(last_words "$container")" && return; }
     [ "$health" != unhealthy ] || { echo "$1 is unhealthy by its own check" && return; }
@@ -49,24 +60,39 @@ wait_for_server() { # wait_for_server SERVICE IMAGE DIR WORKERS: WHY says what w
     done
 }
 
-wait_for_container() { # wait_for_container SERVICE: running, healthy by its check, not restarted, for two looks
-    local until=$((SECONDS + $(setting HEALTH_WAIT_S 120))) container state restarts health good=0
-    container=$(container_of "$1")
-    [ -n "$container" ] || { WHY="there is no container of $1" && return 1; }
+# All of them well, at three looks. One look is enough for what this run did not start, and for a release that has proved
+# itself before.
+wait_for_containers() { # wait_for_containers SERVICE...
+    local until=$((SECONDS + $(setting HEALTH_WAIT_S 120))) service container looks=1 good=0
+    local -a containers=()
+    for service in "$@"; do
+        container=$(container_of "$service")
+        [ -n "$container" ] || { WHY="there is no container of $service" && return 1; }
+        containers+=("$container")
+    done
     while [ "$SECONDS" -lt "$until" ]; do
-        read -r state restarts health < <(condition "$container")
-        [ "$1" != backup ] || health=none # it tells of the age of copies: nothing that a deploy is judged by
-        case "$state $health" in
-            "running healthy" | "running none") good=$((good + 1)) ;;
-            *" unhealthy") WHY="$1 is unhealthy by its own check: $(last_words "$container")" && return 1 ;;
-            *) good=0 ;;
+        WHY=$(condition "${containers[@]}" | pings_seen | complaint)
+        case $WHY in
+            '') good=$((good + 1)) ;;
+            started) good=$((good + 1)) looks=$([ "$VERB" = rollback ] && echo 1 || echo 3) ;;
+            *"did not become healthy") good=0 ;;
+            *) WHY="$WHY: $(last_words "$(container_of "${WHY%% *}")")" && return 1 ;;
         esac
-        [ "$restarts" = 0 ] && [ "$state" != exited ] || { WHY="$1 crashed: $(last_words "$container")" && return 1; }
-        [ "$good" -lt 3 ] || return 0
+        [ "$good" -lt "$looks" ] || return 0
         sleep 0.4
     done
-    WHY="$1 did not become healthy"
     return 1
+}
+
+# What keeps the first of them from being well; empty when all are, `started` when that is so since this run only. The
+# backup tells of the age of copies by its health: nothing that a deploy is judged by.
+complaint() { # complaint <what `condition` says
+    awk '$1 == "backup" {$4 = "none"}
+        $4 == "unhealthy" {bad = bad ? bad : $1 " is unhealthy by its own check"}
+        $3 > 0 || $2 == "exited" {bad = bad ? bad : $1 " crashed"}
+        $2 != "running" || $4 == "starting" {late = late ? late : $1 " did not become healthy"}
+        $5 == "new" {new = "started"}
+        END {print bad ? bad : late ? late : new}'
 }
 
 last_words() { docker logs --tail 2 "$1" 2>&1 | tr '\n' ' ' | cut -c1-200; }

@@ -5,6 +5,7 @@ validate_proxy() { # the candidate's proxy files, by the candidate's own proxy, 
     local staging=$ROOT/proxy.candidate image said
     image=$(jq -r '.images["platform-caddy"] // empty' "$NEW_DIR/release.json")
     [ -n "$image" ] && [ -d "$NEW_DIR/caddy" ] || return 0
+    ! proxy_is_the_same "$image" || return 0
     rm -rf "$staging"
     cp -a "$NEW_DIR/caddy" "$staging"
     [ ! -d "$PROXY/local" ] || cp -a "$PROXY/local" "$staging/" # the host's own options, which no release brings
@@ -12,6 +13,14 @@ validate_proxy() { # the candidate's proxy files, by the candidate's own proxy, 
     chmod -R a+rX "$staging"
     # The environment wins over the file of values: the same service, with another folder.
     said=$(PROXY_DIR=$staging compose run --rm --no-deps -T caddy validate --config /etc/caddy/Caddyfile 2>&1) || { WHY="the proxy refuses its file: $(tail -n 1 <<<"$said" | cut -c1-300)" && return 1; }
+}
+
+proxy_is_the_same() { # proxy_is_the_same IMAGE: it runs, with these very files and values: nothing is left to validate
+    local container file
+    container=$(container_of caddy)
+    [ -n "$container" ] && [ "$(docker inspect --format '{{.Image}}' "$container")" = "$(image_id "$1")" ] || return 1
+    cmp -s <(grep -E '^(DOMAIN_|ACME_|WINDMILL_ALLOWED=)' "$NEW_ENV") <(grep -E '^(DOMAIN_|ACME_|WINDMILL_ALLOWED=)' "$ROOT/release.env") || return 1
+    for file in "$NEW_DIR"/caddy/*; do cmp -s "$file" "$PROXY/${file##*/}" || return 1; done
 }
 
 place_proxy() { # place_proxy DIR COLOR: the release's files on the path that never changes, then the switch

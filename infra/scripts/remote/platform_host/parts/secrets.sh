@@ -12,7 +12,7 @@ check_secrets() { # those that the compose file names: there, not empty, root's 
         mode=$(stat -c %a "$file") owner=$(stat -c %u "$file")
         case $mode in *0) ;; *) refuse "everybody can read the secret $file (mode $mode)" "Run: chmod 0440 $file, then rotate it." ;; esac
         [ "$owner" = 0 ] || refuse "the secret $file belongs to user $owner" "Run: chown root:10001 $file."
-    done < <(compose config --format json 2>/dev/null | jq -r '.secrets // {} | .[] | .file // empty')
+    done < <(jq -r '.secrets // {} | .[] | .file // empty' <<<"$CONFIG")
 }
 
 check_login() { # a new password under the login in use would shut out the server that serves
