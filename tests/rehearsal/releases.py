@@ -12,7 +12,6 @@ from tests.rehearsal.world import IMAGES, REGISTRY, REPLACED, SCRIPTS, World
 PUSHED = "localhost:5000"
 GOOD = "platform-windmill:rehearsal"
 OTHERS = ("platform-postgres", "platform-door", "platform-caddy", "platform-backup")
-WINDMILL_VERSION = "1.743.0"
 NO_SUCH_DIGEST = f"{REGISTRY}/platform-windmill@sha256:{'0' * 64}"
 
 
@@ -36,7 +35,8 @@ def build_images(*, real: bool, again: bool = True) -> bool:
 
 
 def push(world: World) -> None:
-    """Push the images that every release has."""
+    """Push the images that every release has; what Windmill calls itself is a number, or a commit."""
+    world.windmill_version = docker("run", "--rm", "--entrypoint", "windmill", GOOD, "--version").split()[-1]
     for name in OTHERS:
         world.digests[name] = _pushed(f"{name}:rehearsal", name, "base")
 
@@ -59,7 +59,7 @@ def release(world: World, version: str, *, fault: str = "none", windmill: str = 
     manifest = {
         "version": version,
         "commit": "0" * 40,
-        "windmill_version": WINDMILL_VERSION,
+        "windmill_version": world.windmill_version,
         "schema_head": "1",
         "image_mb": 900,
         **facts,

@@ -41,7 +41,7 @@ class World:
     """Where everything is; made by `make`, gone with `engine.tidy`."""
 
     folder: Path
-    windmill_is_real: bool = True
+    windmill_version: str = ""
     digests: dict[str, str] = field(default_factory=dict)
 
     @property
