@@ -277,7 +277,8 @@ step_firewall() {
     [[ $ports =~ ^[0-9]{1,5}$ ]] || refuse "SSH_PORT is not a number"
     if put "$ROOT/bin/platform_firewall.sh" 0755 <<FIREWALL; then
 #!/bin/sh
-# Let in SSH, HTTP and HTTPS, and what belongs to a conversation begun here; nothing else from outside.
+# Let in SSH, HTTP and HTTPS, and what belongs to a conversation begun here; nothing else from outside. Containers reach
+# neither this host nor what a hoster tells it about itself: there run jobs that strangers' data goes through.
 set -eu
 outside=\$(ip route show default | sed -n 's/.* dev \([^ ]*\).*/\1/p' | head -n 1)
 [ -n "\$outside" ] || exit 1
@@ -285,7 +286,7 @@ for tool in iptables ip6tables; do
     \$tool --wait --numeric --list INPUT >/dev/null 2>&1 || continue
     ping=icmp
     [ \$tool = iptables ] || ping=ipv6-icmp
-    for chain in PLATFORM-IN DOCKER-USER; do
+    for chain in PLATFORM-IN PLATFORM-JOBS DOCKER-USER; do
         \$tool --wait --new-chain \$chain 2>/dev/null || \$tool --wait --flush \$chain
     done
     \$tool --wait -A PLATFORM-IN -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN
@@ -296,6 +297,17 @@ for tool in iptables ip6tables; do
     \$tool --wait -A PLATFORM-IN -p udp --dport 546 -j RETURN
     \$tool --wait -A PLATFORM-IN -j DROP
     \$tool --wait -C INPUT -i "\$outside" -j PLATFORM-IN 2>/dev/null || \$tool --wait -I INPUT -i "\$outside" -j PLATFORM-IN
+    \$tool --wait -A PLATFORM-JOBS -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN
+    \$tool --wait -A PLATFORM-JOBS -j DROP
+    for bridge in docker0 br-+; do
+        \$tool --wait -C INPUT -i \$bridge -j PLATFORM-JOBS 2>/dev/null || \$tool --wait -I INPUT -i \$bridge -j PLATFORM-JOBS
+    done
+    own=169.254.0.0/16
+    [ \$tool = iptables ] || own=fd00:ec2::254/128
+    # Some hosters answer names at that address too.
+    \$tool --wait -A DOCKER-USER -d \$own -p udp --dport 53 -j RETURN
+    \$tool --wait -A DOCKER-USER -d \$own -p tcp --dport 53 -j RETURN
+    \$tool --wait -A DOCKER-USER -d \$own -j DROP
     \$tool --wait -A DOCKER-USER -i "\$outside" -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN
     \$tool --wait -A DOCKER-USER -i "\$outside" -p tcp -m conntrack --ctorigdstport 80 -j RETURN
     \$tool --wait -A DOCKER-USER -i "\$outside" -p tcp -m conntrack --ctorigdstport 443 -j RETURN
