@@ -41,12 +41,21 @@ class Address:
     good: tuple[int, ...] = (200,)
 
 
+@contextmanager
+def connected(
+    ip: str, name: str, trust: ssl.SSLContext, *, patience_s: float = PATIENCE_S
+) -> Iterator[http.client.HTTPSConnection]:
+    """A connection of its own, by TLS, to a host at an address that no resolver knows. Raises: OSError."""
+    raw = socket.create_connection((ip, 443), timeout=patience_s)
+    with trust.wrap_socket(raw, server_hostname=name) as secured:
+        connection = http.client.HTTPSConnection(name, timeout=patience_s)
+        connection.sock = secured
+        yield connection
+
+
 def ask(address: Address, trust: ssl.SSLContext, *, patience_s: float = PATIENCE_S) -> tuple[int, bytes]:
     """One request on a connection of its own. Raises: OSError, HTTPException."""
-    raw = socket.create_connection((address.ip, 443), timeout=patience_s)
-    with trust.wrap_socket(raw, server_hostname=address.name) as secured:
-        connection = http.client.HTTPSConnection(address.name, timeout=patience_s)
-        connection.sock = secured
+    with connected(address.ip, address.name, trust, patience_s=patience_s) as connection:
         body = b"{}" if address.method == "POST" else None
         connection.request(address.method, address.path, body=body, headers={"Connection": "close"})
         answer = connection.getresponse()

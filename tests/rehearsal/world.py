@@ -73,6 +73,18 @@ class World:
         interactive = ("--interactive",) if given is not None else ()
         return docker("exec", *interactive, VPS, *words, given=given, check=check)
 
+    def container(self, service: str) -> str:
+        """The whole id of a service's container."""
+        return self.on_host("docker", "inspect", "--format", "{{.Id}}", f"platform-{service}-1")
+
+    def secret(self, name: str) -> str:
+        """What a secret of the host holds, as its root reads it."""
+        listed = self.on_host("cat", "/opt/platform/secrets/secrets.env")
+        path = next(
+            line.split("=", 1)[1] for line in listed.splitlines() if line.startswith(f"SECRET_{name}=")
+        )
+        return self.on_host("cat", path)
+
     def write(self, path: str, content: str, mode: str = "0644", owner: str = "0:0") -> None:
         """Put a file on the host."""
         script = 'umask 077; cat >"$1.new"; chown "$3" "$1.new"; chmod "$2" "$1.new"; mv "$1.new" "$1"'

@@ -1,0 +1,119 @@
+"""From a bare host to one that serves, and to the next release."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+from tests.rehearsal import releases
+from tests.rehearsal.engine import run, wait_for
+from tests.rehearsal.scenarios.play import OK, Play, expect, require, timed
+from tests.rehearsal.world import bootstrap, furnish
+
+
+def bare_host_to_https(play: Play) -> None:
+    """Bootstrap, secrets, first deploy, certificate."""
+    world = play.world
+    first = releases.release(world, "1.0.0")
+    began = time.monotonic()
+    said = bootstrap(world)
+    ready = time.monotonic() - began
+    require("ready:" in said, said)
+    furnish(world)
+    expect(world.deploying("deploy", str(first)), OK, "1.0.0 serves")
+    wait_for(world.serves, "HTTPS", limit_s=30)
+    seconds = time.monotonic() - began
+    require(world.deploying("status").returncode == OK, "status after the first deploy")
+    play.add(
+        "Bare Debian 13 to HTTPS: Docker, firewall, keys, images, certificate",
+        f"serves; {ready:.0f} s of it are packages",
+        seconds,
+        goal="under 60 s",
+        met=seconds < 60,
+    )
+
+
+def bootstrap_again(play: Play) -> None:
+    """A repeat changes nothing."""
+    began = time.monotonic()
+    with play.watched() as count:
+        said = bootstrap(play.world)
+    require("ready: 0 changed" in said, said)
+    play.add("Bootstrap once more", "0 steps changed", time.monotonic() - began, count)
+
+
+def strangers_are_kept_out(play: Play) -> None:
+    """The deploy key opens no shell, and nobody else's key opens anything."""
+    world, began = play.world, time.monotonic()
+    ssh = ("ssh", "-T", "-o", "BatchMode=yes", "-o", f"UserKnownHostsFile={world.folder}/known_hosts", "-i")
+    for key, line in (
+        ("deploy", "id"),
+        ("deploy", "status; id"),
+        ("deploy", "logs $(id)"),
+        ("stranger", "status"),
+    ):
+        done = subprocess.run(
+            [*ssh, str(world.folder / key), f"platform-deploy@{world.ip}", line],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        require(done.returncode != OK and "uid=" not in done.stdout + done.stderr, f"{key} may say {line!r}")
+    play.add("Deploy key asks for a shell; a stranger's key", "both refused", time.monotonic() - began)
+
+
+def firewall_holds(play: Play) -> None:
+    """What is not meant for the world cannot be reached, published by Docker or not."""
+    world, began = play.world, time.monotonic()
+    caddy = world.digests["platform-caddy"]
+    open_port = ("--publish", "8099:8099", "--entrypoint", "sleep", caddy, "30")
+    world.on_host("docker", "run", "--detach", "--rm", "--name", "rehearsal-open", *open_port)
+    for port in (8099, 111, 2375, 5432, 8000):
+        done = subprocess.run(
+            ["timeout", "2", "bash", "-c", f"</dev/tcp/{world.ip}/{port}"], capture_output=True, check=False
+        )
+        require(done.returncode != OK, f"port {port} is open to the world")
+    run("timeout", "5", "bash", "-c", f"</dev/tcp/{world.ip}/443")
+    world.on_host("docker", "rm", "--force", "rehearsal-open", check=False)
+    play.add(
+        "Ports 111, 2375, 5432, 8000 and one that Docker publishes",
+        "closed to the world",
+        time.monotonic() - began,
+    )
+
+
+def dry_run(play: Play) -> None:
+    """A plan, and nothing is different after it."""
+    world = play.world
+    bundle = releases.release(world, "1.1.0")
+    listing = (
+        "sh",
+        "-c",
+        "cd /opt/platform; find . -type f -newer state/deployed.json; docker ps -aq; docker images -q | sort",
+    )
+    before = world.on_host(*listing)
+    done, seconds = timed(play, "deploy", str(bundle), "--dry-run", "--no-backup")
+    expect(done, OK, "changes  platform-windmill", "same     platform-postgres", "nothing was changed")
+    after = world.on_host(*listing)
+    require(after == before, f"a dry run changed something: {before!r} is now {after!r}")
+    play.add("Dry run of an upgrade", "the differences; nothing changed", seconds)
+
+
+def upgrade(play: Play) -> None:
+    """To a good release, with the backup that every deploy makes first."""
+    bundle = play.bundle("1.1.0")
+    with play.watched() as count:
+        done, seconds = timed(play, "deploy", bundle)
+    expect(done, OK, "backup: done", "1.1.0 serves")
+    require(play.serving() == "1.1.0", "1.1.0 serves")
+    made = play.world.on_host("ls", "/opt/platform/backups")
+    require("-deploy.tar.zst.age" in made, f"no copy was made: {made}")
+    play.unharmed("Upgrade, with a backup", "1.1.0 serves", seconds, count)
+
+
+def same_again(play: Play) -> None:
+    """The same release once more."""
+    with play.watched() as count:
+        done, seconds = timed(play, "deploy", play.bundle("1.1.0"), "--no-backup")
+    expect(done, OK, "nothing to do")
+    play.add("The same release once more", "nothing to do", seconds, count)
