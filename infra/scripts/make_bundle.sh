@@ -31,7 +31,8 @@ trap 'rm -rf "$STAGING"' EXIT
 cp "$INFRA"/compose/* "$STAGING/" # what compose.prod.yml names stands beside it
 cp "$MANIFEST" "$STAGING/release.json"
 "$HERE/host_program.sh" >"$STAGING/platform_host.sh"
-chmod 0755 "$STAGING/platform_host.sh"
+cp "$HERE/remote/host_secrets.sh" "$STAGING/"
+chmod 0755 "$STAGING/platform_host.sh" "$STAGING/host_secrets.sh"
 [ ! -d "$INFRA/caddy" ] || cp -R "$INFRA/caddy" "$STAGING/caddy"
 (cd "$STAGING" && find . -type f ! -name SHA256SUMS -print0 | sort -z | xargs -0 sha256sum >SHA256SUMS.new && mv SHA256SUMS.new SHA256SUMS)
 sed -i '/SHA256SUMS/d' "$STAGING/SHA256SUMS"

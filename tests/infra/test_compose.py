@@ -213,8 +213,11 @@ def test_every_secret_is_a_file_and_read_by_somebody() -> None:
 
 
 def test_the_database_is_told_no_password() -> None:
-    """Otherwise every rotation of a login recreates it."""
-    assert SERVICES["postgres"]["secrets"] == ["database_ca", "database_certificate", "database_key"]
+    """Otherwise every rotation recreates it; its certificate is read again from a folder on a path that stays."""
+    postgres = SERVICES["postgres"]
+
+    assert "secrets" not in postgres
+    assert "${DATABASE_TLS_DIR:-/opt/platform/database-tls}:/run/tls:ro" in postgres["volumes"]
 
 
 def test_every_image_is_a_variable_without_a_default() -> None:

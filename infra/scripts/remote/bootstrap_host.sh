@@ -1,7 +1,8 @@
 #!/bin/bash
 # Make a bare Debian or Ubuntu ready for the platform. Run as root from an unpacked folder that holds:
 #
-#   bootstrap_host.sh platform_host.sh   this program and the one that stays on the host
+#   bootstrap_host.sh                    this program
+#   platform_host.sh host_secrets.sh     those that stay on the host
 #   values                               NAME=value lines: see `value` below
 #   deploy_keys                          public keys that may deploy, one a line
 #
@@ -15,7 +16,7 @@ readonly HERE=${1:-} ROOT=/opt/platform ACCOUNT=platform-deploy SECRETS_GROUP=10
 readonly ENGINE_FLOOR=25.0 COMPOSE_FLOOR=2.24
 # The key that signs Docker's own packages, for distributions whose Docker is too old.
 readonly DOCKER_KEY=9DC858229FC7DD38854AE2D88D81803C0EBFCD88
-readonly TOOLS=(ca-certificates curl jq iptables iproute2 openssl sudo tar util-linux)
+readonly TOOLS=(age ca-certificates curl jq iptables iproute2 openssl sudo tar util-linux)
 
 CHANGED=0
 
@@ -71,8 +72,8 @@ has_systemd() { [ -d /run/systemd/system ]; }
 # --- Before anything is changed ------------------------------------------------------------------------------
 
 look() {
-    [ -n "$HERE" ] && [ -f "$HERE/values" ] && [ -f "$HERE/platform_host.sh" ] && [ -s "$HERE/deploy_keys" ] ||
-        { echo "say: bootstrap_host.sh FOLDER; the folder holds platform_host.sh, values and deploy_keys" >&2 && exit 64; }
+    [ -n "$HERE" ] && [ -f "$HERE/values" ] && [ -f "$HERE/platform_host.sh" ] && [ -f "$HERE/host_secrets.sh" ] && [ -s "$HERE/deploy_keys" ] ||
+        { echo "say: bootstrap_host.sh FOLDER; the folder holds platform_host.sh, host_secrets.sh, values and deploy_keys" >&2 && exit 64; }
     [ "$(id -u)" = 0 ] || refuse "this needs root. Use an account that may sudo without a password, or root."
     [ -f /etc/os-release ] || refuse "this is no Debian or Ubuntu. Install one of them."
     # shellcheck source=/dev/null
@@ -202,7 +203,7 @@ step_account() {
 step_folders() {
     local line folder mode owner before=$CHANGED
     for line in ". 0755 0:0" "bin 0755 0:0" "releases 0755 0:0" "state 0755 0:0" "state/runs 0750 0:0" "proxy 0755 0:0" \
-        "secrets 0750 0:$SECRETS_GROUP" "door 0700 10003:10003" "backups 0700 10002:10002"; do
+        "secrets 0750 0:$SECRETS_GROUP" "door 0700 10003:10003" "backups 0700 10002:10002" "bundles 0700 0:0"; do
         read -r folder mode owner <<<"$line"
         [ -d "$ROOT/$folder" ] && [ "$(stat -c '0%a %u:%g' "$ROOT/$folder")" = "$mode $owner" ] && continue
         install -d -m "$mode" "$ROOT/$folder"
@@ -213,7 +214,10 @@ step_folders() {
 }
 
 step_program() {
-    put_step "program $ROOT/bin/platform_host.sh" "$ROOT/bin/platform_host.sh" 0755 <"$HERE/platform_host.sh"
+    local name
+    for name in platform_host.sh host_secrets.sh; do
+        put_step "program $ROOT/bin/$name" "$ROOT/bin/$name" 0755 <"$HERE/$name"
+    done
     if [ -f "$HERE/host.env" ]; then
         put_step "values $ROOT/host.env" "$ROOT/host.env" 0644 <"$HERE/host.env"
     elif [ ! -f "$ROOT/host.env" ]; then

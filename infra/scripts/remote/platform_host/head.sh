@@ -6,6 +6,8 @@
 #   preflight [--release V] [--now EPOCH]   look, and change nothing
 #   deploy V [--dry-run] [--no-backup] [--now EPOCH] [--by NAME]
 #   rollback [--to V] [--despite-schema] [--dry-run] [--by NAME]
+#   rotate KIND [--by NAME]                 replace a secret while it is in use; a repeat ends a half one
+#   secrets list|check|bundle|take NAME     names and ages, what is wrong, an encrypted bundle on stdout; see host_secrets.sh
 #   resume                                  end what a crash left half done: back, or forward past the switch
 #   status [--json]                         what serves, and how it is
 #   prune [--keep N]                        forget old releases and the images that only they used
@@ -13,7 +15,7 @@
 #   gate LINE                               the forced command of the deploy key: LINE is what the client said
 #   receive V SHA256 <bundle                put a release directory in place, complete or not at all
 #   try V SHA256 [--now EPOCH] <bundle      a dry run of a release that is not put in place
-#   start deploy|rollback|resume ...        the same, detached from the connection; prints the run's name
+#   start deploy|rollback|rotate|resume ...       the same, detached from the connection; prints the run's name
 #   follow RUN [BYTE]                       a run's log from that byte on; ends with the run's own exit code
 #
 # Exit codes: 0 done; 1 failed, and what served before serves; 64 usage; 70 refused before anything was changed;

@@ -57,6 +57,7 @@ def pack(archive: IO[bytes], root: Path, wishes: Wishes) -> None:
             )
     files = {
         "bootstrap_host.sh": _read(root / _REMOTE / "bootstrap_host.sh"),
+        "host_secrets.sh": _read(root / _REMOTE / "host_secrets.sh"),
         "platform_host.sh": host_program(root),
     }
     files["deploy_keys"] = wishes.deploy_keys.strip().encode() + b"\n"

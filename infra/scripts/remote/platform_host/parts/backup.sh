@@ -3,7 +3,7 @@
 
 backup() { # before anything is touched; a release without a backup program needs to be told so
     [ -n "$OLD" ] || return 0
-    if [ "$VERB" = rollback ]; then return 0; fi
+    case $VERB in rollback | rotate) return 0 ;; esac
     if [ -n "${NO_BACKUP:-}" ]; then
         say "backup: left out, as asked"
         return 0

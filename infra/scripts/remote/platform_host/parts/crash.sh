@@ -47,7 +47,8 @@ command_resume() {
     take_lock resume
     if [ ! -f "$STATE/deploying.json" ]; then
         say "resume: nothing was left half done"
-        return 0
+    else
+        end_crash
     fi
-    end_crash
+    [ -z "$(rotating kind)" ] || say "resume: the rotation of $(rotating kind) is half done, and what serves is well; say it again: rotate $(rotating kind)"
 }

@@ -20,7 +20,7 @@ pull() { # all images by digest, before anything is touched; those that are here
 }
 
 renew_behind() { # door, workers, backup; each ends its work (stop_grace_period) before it goes
-    if [ "$VERB" = deploy ] && [ -n "$OLD" ]; then
+    if [ "$VERB" != rollback ] && [ -n "$OLD" ]; then
         renew compose worker_webhook || return 1 # panels wait for these: they go while the others still work
     fi
     renew compose "${BEHIND[@]}"
@@ -60,9 +60,13 @@ steps() { # everything from the first change to the switch; WHY and PHASE say wh
     PHASE=database && mark database
     validate_proxy || return 1
     if has_service postgres; then
+        place_certificate "$NEW_ENV" || { WHY="the database's certificate cannot be placed" && return 1; }
         compose up --detach --no-deps postgres >/dev/null 2>&1 || { WHY="the database cannot be started" && return 1; }
-        wait_for_containers postgres || return 1
-        known_logins || let_everybody_in || return 1
+        wait_for_container postgres || return 1
+        let_in windmill-login SECRET_WINDMILL_DATABASE_URL || return 1
+        let_in superuser-password SECRET_DATABASE_SUPERUSER_PASSWORD || return 1
+        let_in backup-password SECRET_BACKUP_DATABASE_PASSWORD || return 1
+        [ -n "$OLD" ] || let_in door-password SECRET_DOOR_DATABASE_PASSWORD || return 1 # later: rotate door-database
     fi
     if has_service migrate; then
         compose run --rm --no-deps -T migrate || { WHY="the migration failed" && return 1; }
@@ -121,6 +125,7 @@ put_back() { # what served before, whole; the candidate goes. Fails when that ca
     SERVICES=$(compose_old --profile '*' config --services)
     compose_old up --detach --no-deps "server_$OLD_COLOR" >/dev/null 2>&1 || failed="server_$OLD_COLOR cannot be started"
     if [ "$PHASE" != backup ] && has_service postgres; then
+        place_certificate "$ROOT/release.env" || failed="the database's old certificate cannot be placed"
         compose_old up --detach --no-deps postgres >/dev/null 2>&1 || failed="the database cannot be started"
     fi
     wait_for_server "server_$OLD_COLOR" "$(old_image)" "$RELEASES/$OLD" 0 || failed=$WHY

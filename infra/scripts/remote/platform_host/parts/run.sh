@@ -8,8 +8,8 @@ command_start() { # the run goes on when the connection ends
             require_version "${2:-}"
             [ ! -f "$RELEASES/$2/platform_host.sh" ] || program=$RELEASES/$2/platform_host.sh
             ;;
-        rollback | resume) ;;
-        *) die $USAGE "start knows deploy, rollback and resume" ;;
+        rollback | resume | rotate) ;;
+        *) die $USAGE "start knows deploy, rollback, rotate and resume" ;;
     esac
     mkdir -p "$RUNS"
     RUN=$(date -u +%Y%m%dT%H%M%SZ)-$$-$verb
@@ -40,12 +40,15 @@ command_supervise() { # the detached half: keeps the log and, at the end, the ex
     printf '%s\n' "$rc" | write_whole "$RUNS/$RUN.rc"
 }
 
-install_self() { # the program of the release that serves is the one the deploy key speaks to
-    cmp -s "$PROGRAM" "$ROOT/bin/platform_host.sh" || {
+install_self() { # the programs of the release that serves are those the deploy key speaks to
+    local name from
+    for name in host_secrets.sh platform_host.sh; do
+        from=$(dirname "$PROGRAM")/$name
+        if [ ! -f "$from" ] || cmp -s "$from" "$ROOT/bin/$name"; then continue; fi
         mkdir -p "$ROOT/bin"
-        install -m 0755 "$PROGRAM" "$ROOT/bin/.platform_host.new"
-        mv -f "$ROOT/bin/.platform_host.new" "$ROOT/bin/platform_host.sh"
-    }
+        install -m 0755 "$from" "$ROOT/bin/.$name.new"
+        mv -f "$ROOT/bin/.$name.new" "$ROOT/bin/$name"
+    done
 }
 
 command_follow() {

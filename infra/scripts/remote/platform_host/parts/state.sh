@@ -30,7 +30,11 @@ mark() { # mark PHASE: how far this deploy has come, so that a crash can be told
 }
 
 settle() { # the one switch: what is deployed, in one rename; then the copies
-    jq -n --arg version "$NEW" --arg previous "$OLD" --arg color "$NEW_COLOR" --arg at "$(stamp)" --arg run "$RUN" \
+    local previous=$OLD
+    if [ "$NEW" = "$OLD" ]; then # other values or secrets: what it is gone back to stays what it was
+        previous=$(deployed previous) BACKUP_AT=${BACKUP_AT:-$(deployed backup_at)}
+    fi
+    jq -n --arg version "$NEW" --arg previous "$previous" --arg color "$NEW_COLOR" --arg at "$(stamp)" --arg run "$RUN" \
         --arg by "$BY" --arg backup_at "${BACKUP_AT:-}" \
         '{version: $version, previous: $previous, color: $color, at: $at, run: $run, by: $by, backup_at: $backup_at}' |
         write_whole "$STATE/deployed.json"
