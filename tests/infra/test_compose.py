@@ -213,7 +213,7 @@ def test_every_secret_is_a_file_and_read_by_somebody() -> None:
 
 
 def test_the_database_is_told_no_password() -> None:
-    """Otherwise every rotation recreates it; its certificate is read again from a folder on a path that stays."""
+    """Otherwise every rotation recreates it; its certificate is read again, from a path that stays."""
     postgres = SERVICES["postgres"]
 
     assert "secrets" not in postgres

@@ -22,6 +22,7 @@ from platform_core.db import Tx, open_connection
 from platform_core.db.connect import translated
 from platform_core.errors import ConfigurationError, DatabaseClosed, InvalidInput, SecretRejected
 from platform_core.settings import Settings, load_settings
+from platform_core.tenancy import door
 from platform_core.tenancy.provision import password_name
 from platform_core.tenancy.registry import Tenant, dsn_for, get_tenant, list_tenants, open_control
 from platform_core.values import Actor
@@ -53,6 +54,16 @@ class Site:
             connection.transaction(),
         ):
             yield connection
+
+    def prepare_door(self) -> None:
+        """Make the door's login or repair it. On another server than the embedded one its password stays.
+
+        Raises: DatabaseUnavailable, SecretRejected.
+        """
+        if self.settings.database_url is None:
+            door.prepare_door(self.admin_dsn, self.secrets)
+        else:
+            door.prepare_door_of_host(self.admin_dsn, self.secrets)
 
     def tenants(self) -> list[Tenant]:
         """Every customer of the installation, by name."""

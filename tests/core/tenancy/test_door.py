@@ -99,3 +99,22 @@ def test_the_password_is_kept_before_it_is_given(databases: Databases, kept: Mem
 
     assert door.prepare_door(databases.cluster.admin_dsn, kept) == first
     assert kept.kept == {door.PASSWORD_NAME: first}
+
+
+def test_a_password_that_a_host_told_the_database_stays(databases: Databases) -> None:
+    """The door on that host logs in by it; a desk that keeps none, or another, does not shut it out."""
+    admin_dsn, desk = databases.cluster.admin_dsn, MemorySecrets()
+    door.prepare_door(admin_dsn, MemorySecrets())
+    before = _verifier(admin_dsn)
+    door.prepare_door_of_host(admin_dsn, desk)
+    kept = dict(desk.kept)
+    desk.put(door.PASSWORD_NAME, "platform_core_test_of_another_time")
+    door.prepare_door_of_host(admin_dsn, desk)
+
+    assert kept == {}
+    assert _verifier(admin_dsn) == before
+
+
+def _verifier(admin_dsn: str) -> object:
+    with psycopg.connect(admin_dsn) as admin:
+        return admin.execute("SELECT rolpassword FROM pg_authid WHERE rolname = %s", [door.LOGIN]).fetchone()

@@ -97,7 +97,7 @@ def endpoint(
     given = _secrets(secrets_from)
     with open_site() as site:
         tenant = site.tenant(customer)
-        door.prepare_door(site.admin_dsn, site.secrets)
+        site.prepare_door()
         made, path = set_endpoint(
             _folder(site.settings, site.state),
             tenant.slug,

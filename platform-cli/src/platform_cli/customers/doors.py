@@ -10,7 +10,6 @@ from platform_cli.customers.accounts import SecretNeed, find_endpoint
 from platform_cli.customers.profile import Profile
 from platform_cli.site import Site
 from platform_core.ingest.files import DatabaseFile, set_endpoint
-from platform_core.tenancy import door
 
 
 def tell_door(site: Site, profile: Profile, need: SecretNeed, value: str) -> bool:
@@ -27,7 +26,7 @@ def tell_door(site: Site, profile: Profile, need: SecretNeed, value: str) -> boo
         port=int(str(facts.get("port") or 5432)),
         dbname=site.tenant(profile.name).database_name,
     )
-    door.prepare_door(site.admin_dsn, site.secrets)
+    site.prepare_door()
     source, name = endpoint
     folder = site.settings.ingest_folder or site.state / "ingest"
     set_endpoint(folder, profile.name, database, source=source, endpoint=name, secrets=json.loads(value))

@@ -7,11 +7,20 @@ nothing out; that is why there is one login and not one a customer (docs/decisio
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from psycopg import sql
 
 from platform_core.db import Tx, load_queries
 from platform_core.db.connect import translated
-from platform_core.tenancy.logins import SecretStore, password_kept, session_settings, set_login
+from platform_core.tenancy.logins import (
+    SecretStore,
+    login_exists,
+    password_kept,
+    session_settings,
+    set_login,
+)
 from platform_core.tenancy.registry import open_control
 
 GROUP = "api_ingest"
@@ -30,20 +39,41 @@ def prepare_door(admin_dsn: str, secrets: SecretStore) -> str:
     Raises: DatabaseUnavailable, SecretRejected.
     """
     password = password_kept(secrets, PASSWORD_NAME)
+    with _control(admin_dsn) as control:
+        _set_login(control, password)
+    return password
+
+
+def prepare_door_of_host(admin_dsn: str, secrets: SecretStore) -> None:
+    """As `prepare_door`, where a host may have told the database the door's password: then it stays.
+
+    The door on that host logs in by it, and another one from here would shut it out.
+    Raises: DatabaseUnavailable, SecretRejected.
+    """
+    with _control(admin_dsn) as control:
+        there = login_exists(control, LOGIN)
+        _set_login(control, None if there else password_kept(secrets, PASSWORD_NAME))
+
+
+@contextmanager
+def _control(admin_dsn: str) -> Iterator[Tx]:
     with (
         translated(admin_dsn),
         open_control(admin_dsn, application="prepare-door") as control,
         control.transaction(),
     ):
-        set_login(
-            control,
-            LOGIN,
-            group=GROUP,
-            password=password,
-            connections=CONNECTIONS,
-            settings=door_settings(control.info.server_version),
-        )
-    return password
+        yield control
+
+
+def _set_login(control: Tx, password: str | None) -> None:
+    set_login(
+        control,
+        LOGIN,
+        group=GROUP,
+        password=password,
+        connections=CONNECTIONS,
+        settings=door_settings(control.info.server_version),
+    )
 
 
 def door_settings(server_version: int) -> dict[str, str]:

@@ -39,18 +39,20 @@ def password_kept(store: SecretStore, name: str) -> str:
 
 
 def set_login(
-    tx: Tx, login: str, *, group: str, password: str, connections: int, settings: Mapping[str, str]
+    tx: Tx, login: str, *, group: str, password: str | None, connections: int, settings: Mapping[str, str]
 ) -> str:
     """Make the login or bring it back to what it should be; gives the SCRAM verifier of its password.
 
-    PostgreSQL is sent the verifier, so the password is in no server log. Memberships beside `group` and
-    settings beside these are taken away. Idempotency: repeating it changes the verifier's salt and nothing
-    else.
+    PostgreSQL is sent the verifier, so the password is in no server log. Without a password the login keeps
+    the one it has, and the verifier is empty. Memberships beside `group` and settings beside these are taken
+    away. Idempotency: repeating it changes the verifier's salt and nothing else.
     """
     name = sql.Identifier(login)
-    verifier = tx.pgconn.encrypt_password(password.encode(), login.encode(), b"scram-sha-256").decode()
-    row = tx.execute(Q["role_exists"], {"login": login}).fetchone()
-    if row is None or not row[0]:
+    verifier, secret = "", sql.Composed([])
+    if password is not None:
+        verifier = tx.pgconn.encrypt_password(password.encode(), login.encode(), b"scram-sha-256").decode()
+        secret = sql.SQL(" PASSWORD {}").format(sql.Literal(verifier))
+    if not login_exists(tx, login):
         tx.execute(sql.SQL("CREATE ROLE {}").format(name))
     foreign = tx.execute(Q["role_foreign_memberships"], {"login": login, "group": group}).fetchall()
     for (other,) in foreign:
@@ -59,8 +61,8 @@ def set_login(
     statements = [
         sql.SQL(
             "ALTER ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE INHERIT NOREPLICATION NOBYPASSRLS"
-            " CONNECTION LIMIT {} VALID UNTIL 'infinity' PASSWORD {}"
-        ).format(name, sql.Literal(connections), sql.Literal(verifier)),
+            " CONNECTION LIMIT {} VALID UNTIL 'infinity'{}"
+        ).format(name, sql.Literal(connections), secret),
         sql.SQL("GRANT {} TO {}" + options).format(sql.Identifier(group), name),
         sql.SQL("ALTER ROLE {} RESET ALL").format(name),
     ]
@@ -70,6 +72,12 @@ def set_login(
     ]
     tx.execute(sql.SQL("; ").join(statements))
     return verifier
+
+
+def login_exists(tx: Tx, login: str) -> bool:
+    """Whether the cluster has a role of that name."""
+    row = tx.execute(Q["role_exists"], {"login": login}).fetchone()
+    return row is not None and bool(row[0])
 
 
 def session_settings(
