@@ -27,6 +27,7 @@ ORDER = (
     ("panel",),
     ("dashboards",),
     ("observability",),
+    ("restores",),
     ("app",),
     ("ingest", "windmill"),
 )

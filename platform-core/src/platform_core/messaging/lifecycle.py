@@ -8,7 +8,8 @@ accepted    The provider took it. Accepted and sent are not delivered.
 delivered   The provider says it reached the phone. Nothing undoes this; a failure reported later is a flag.
 read        The provider says it was read. Final.
 failed      Surely not delivered: refused at once, or reported as failed. A later report may say otherwise.
-ambiguous   Nobody knows whether the provider acted. Its report decides, or a person.
+ambiguous   Nobody knows whether the provider acted. Its report decides, or a person. After a restore this is
+            every message that was about to be sent at the instant the database was put back to.
 suppressed  The contact wants no messages. Final.
 cancelled   Not needed any more, before it was sent. Final.
 
@@ -51,6 +52,8 @@ MOVES: frozenset[tuple[OutboxState, OutboxState]] = frozenset(
         (S.SENDING, S.FAILED),
         (S.SENDING, S.AMBIGUOUS),
         (S.AMBIGUOUS, S.ACCEPTED),
+        # What a restore does.
+        (S.QUEUED, S.AMBIGUOUS),
         # What a person does with an ambiguous send.
         (S.AMBIGUOUS, S.QUEUED),
         # What a report does.

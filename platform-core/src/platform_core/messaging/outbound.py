@@ -346,7 +346,7 @@ def _start(tx: Tx, context: JobContext, outbox_id: int, policy: Policy) -> Start
     except InvalidInput as error:
         return _refuse(tx, outbox_id, error, now=now)
     tx.execute(Q["outbox_start"], {"outbox": outbox_id, "form": form, "now": now})
-    _watch(tx, now)
+    watch_unreported(tx, now)
     return Started(row.id, row.generation, row.contact_id, row.external_id, message)
 
 
@@ -359,9 +359,8 @@ def _leave(tx: Tx, row: _Locked, *, now: datetime) -> Outcome:
     return Done(f"nothing to send: the message is {row.state}")
 
 
-def _watch(tx: Tx, now: datetime) -> None:
-    # One look per window of time, not per message: whatever happens to a send's own job, a call that was
-    # begun is looked at again.
+def watch_unreported(tx: Tx, now: datetime) -> None:
+    """Ask for a look at the sends of this time, once per window: whatever happens to a send's own job."""
     window = int(now.timestamp()) // _WATCH_WINDOW_S + 1
     begun_before = datetime.fromtimestamp(window * _WATCH_WINDOW_S, UTC)
     queue.enqueue(

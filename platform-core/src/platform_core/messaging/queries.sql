@@ -388,6 +388,24 @@ WHERE
     AND o.state = 'sending'
 RETURNING o.id;
 
+-- name: outbox_hold
+-- purpose: After the database was put back to an earlier instant: what was about to be sent then may have been
+--          sent since, and nobody here knows.
+-- moves: queued, sending -> ambiguous
+-- locks: those outbox rows
+-- replay: no row when they were held before
+UPDATE messaging.outbox AS o
+SET
+    state = 'ambiguous',
+    form = COALESCE(o.form, 'text'),
+    sending_at = COALESCE(o.sending_at, %(now)s),
+    ambiguous_at = %(now)s,
+    error_code = %(code)s,
+    paused_code = ''
+WHERE
+    o.state IN ('queued', 'sending')
+RETURNING o.id;
+
 -- name: outbox_list_unreported
 -- purpose: Sends begun before an instant whose outcome nobody knows: interrupted ones, and ambiguous ones.
 -- locks: those outbox rows, in id order

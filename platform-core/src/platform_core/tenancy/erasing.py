@@ -16,6 +16,7 @@ from platform_core import audit
 from platform_core.db import Tx, load_queries
 from platform_core.db.connect import translated
 from platform_core.errors import StateConflict
+from platform_core.tenancy import exchange
 from platform_core.tenancy.registry import Tenant, dsn_for, get_tenant, one_at_a_time, open_control
 from platform_core.values import Actor
 
@@ -39,6 +40,10 @@ def erase_tenant(
                 next_step=f"Close it first: `wmctl tenant close {tenant.slug}`.",
             )
         with one_at_a_time(control, f"provisioning {tenant.slug}", Q["tenant_lock"], slug=tenant.slug):
+            # What a restore set aside is the customer's data too.
+            for beside in exchange.list_beside(control):
+                if beside.slug == tenant.slug:
+                    exchange.drop(control, beside.name)
             # Outside a transaction: PostgreSQL drops a database in no other way.
             control.execute(
                 sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(

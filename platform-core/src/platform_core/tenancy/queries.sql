@@ -245,6 +245,81 @@ SELECT audit.start_chain(%(chain)s);
 SELECT maintained.created
 FROM jobs.maintain() AS maintained;
 
+-- name: database_list_aside
+-- purpose: Databases that stand beside a customer's own: what it had before a restore, and what a restore left.
+-- run as: platform
+-- locks: none
+-- replay: reads only
+SELECT
+    database.datname::text,
+    pg_database_size(database.oid) AS size_bytes
+FROM pg_catalog.pg_database AS database
+WHERE database.datname ~ '^d_[0-9a-f]{16}_(before|new)_[0-9]{8}t[0-9]{12}z$'
+ORDER BY database.datname
+LIMIT 10000;
+
+-- name: smoke_read_sessions
+-- purpose: What an isolated customer may not do: see who else is here.
+-- run as: platform
+-- locks: none
+-- replay: reads only
+SELECT count(activity.pid)
+FROM pg_catalog.pg_stat_activity AS activity;
+
+-- name: smoke_read_databases
+-- purpose: What an isolated customer may not do: see which databases there are.
+-- run as: platform
+-- locks: none
+-- replay: reads only
+SELECT count(database.datname)
+FROM pg_catalog.pg_database AS database;
+
+-- name: smoke_read_logins
+-- purpose: What an isolated customer may not do: see which logins there are.
+-- run as: platform
+-- locks: none
+-- replay: reads only
+SELECT count(role.rolname)
+FROM pg_catalog.pg_roles AS role;
+
+-- name: smoke_read_migrations
+-- purpose: What an isolated customer may not do: read what the platform keeps for itself.
+-- run as: platform
+-- locks: none
+-- replay: reads only
+SELECT count(migration.name)
+FROM platform_meta.migration AS migration;
+
+-- name: smoke_change_trail
+-- purpose: What an isolated customer may not do: change what was recorded.
+-- run as: platform
+-- locks: none
+-- replay: it is refused before it changes anything
+DELETE FROM audit.entry AS entry
+WHERE entry.seq < 0;
+
+-- name: smoke_take_lock
+-- purpose: What an isolated customer may not do: hold what others wait for.
+-- run as: platform
+-- locks: an advisory lock, if it were not refused
+-- replay: it is refused
+SELECT pg_try_advisory_lock(4801, 3);
+
+-- name: smoke_list_privileges
+-- purpose: What a login may do to the database itself: nothing but connect, and only by a privilege of its own.
+-- locks: none
+-- replay: reads only
+SELECT privilege.held
+FROM (
+    VALUES
+    ('makes tables', has_schema_privilege(%(login)s, 'public', 'CREATE')),
+    ('makes schemas', has_database_privilege(%(login)s, current_database()::text, 'CREATE')),
+    ('makes temporary tables', has_database_privilege(%(login)s, current_database()::text, 'TEMP'))
+) AS privilege (held, is_held)
+WHERE privilege.is_held
+ORDER BY privilege.held
+LIMIT 3;
+
 -- name: session_end_all
 -- purpose: End every session on a customer's database.
 -- run as: platform
