@@ -230,7 +230,8 @@ step_program() {
 Description=End a deploy that a crash left half done
 After=docker.service network-online.target
 Requires=docker.service
-ConditionPathExists=$ROOT/state/deploying.json
+ConditionPathExists=|$ROOT/state/deploying.json
+ConditionPathExists=|$ROOT/state/restoring.json
 
 [Service]
 Type=oneshot

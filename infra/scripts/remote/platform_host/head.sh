@@ -8,6 +8,9 @@
 #   rollback [--to V] [--despite-schema] [--dry-run] [--by NAME]
 #   rotate KIND [--by NAME]                 replace a secret while it is in use; a repeat ends a half one
 #   secrets list|check|bundle|take NAME     names and ages, what is wrong, an encrypted bundle on stdout; see host_secrets.sh
+#   backup now|list|drill|files|bytes|sums  copies: make, list, try, read for another host; see parts/copies.sh
+#   backup take|forget                      only as root: a copy that comes back; delete what restores set aside
+#   restore NAME|--to TIME [--customer C]   only as root, the identity on stdin: put data back; --undo takes it back
 #   resume                                  end what a crash left half done: back, or forward past the switch
 #   status [--json]                         what serves, and how it is
 #   prune [--keep N]                        forget old releases and the images that only they used
@@ -15,7 +18,7 @@
 #   gate LINE                               the forced command of the deploy key: LINE is what the client said
 #   receive V SHA256 <bundle                put a release directory in place, complete or not at all
 #   try V SHA256 [--now EPOCH] <bundle      a dry run of a release that is not put in place
-#   start deploy|rollback|rotate|resume ...       the same, detached from the connection; prints the run's name
+#   start deploy|rollback|rotate|restore|resume ...  the same, detached from the connection; prints the run's name
 #   follow RUN [BYTE]                       a run's log from that byte on; ends with the run's own exit code
 #
 # Exit codes: 0 done; 1 failed, and what served before serves; 64 usage; 70 refused before anything was changed;
@@ -36,6 +39,10 @@ readonly ENGINE_FLOOR=25.0 COMPOSE_FLOOR=2.24 # what compose.prod.yml needs of b
 readonly VERSION_FORM='^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]+)?$'
 readonly WORD_FORM='^(--)?[A-Za-z0-9][A-Za-z0-9._:@+-]*$'
 readonly PROJECT=platform PORT=8000
+# What `backup files` names, and what a container of one task is given beside the backup's own.
+readonly FILE_FORM='^(backups|bundles)(/[A-Za-z0-9][A-Za-z0-9._-]*){1,4}$'
+readonly WITH_DATA=(--volume "${PROJECT}_database:/var/lib/postgresql")
+readonly WITH_SOCKET=(--volume "${PROJECT}_socket:/run/postgresql" --env PGHOST=/run/postgresql --env PGUSER=postgres --entrypoint python3)
 # In the order they are renewed: the door first, so that nothing of a webhook waits for the workers.
 readonly BEHIND=(door worker_webhook worker_default worker_ops backup)
 
@@ -44,4 +51,5 @@ ROOT=/opt/platform
 RUN=${PLATFORM_RUN:-}
 BY=unknown
 DRY=
+GATED=
 PROBLEMS=0

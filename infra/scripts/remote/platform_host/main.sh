@@ -5,12 +5,13 @@ command_gate() { # what a deploy key may say: one line of plain words, and nothi
     local -a words
     local word
     read -r -a words <<<"${1:-}"
-    [ "${#words[@]}" -gt 0 ] || die $USAGE "this key deploys; it opens no shell. Say: status, preflight, receive, try, start, follow, logs, prune, secrets"
+    [ "${#words[@]}" -gt 0 ] || die $USAGE "this key deploys; it opens no shell. Say: status, preflight, receive, try, start, follow, logs, prune, secrets, backup"
     for word in "${words[@]}"; do
         [[ $word =~ $WORD_FORM ]] || die $USAGE "'$word' is not a plain word"
     done
+    GATED=yes
     case ${words[0]} in
-        status | preflight | receive | try | start | follow | logs | prune | secrets) dispatch "${words[@]}" ;;
+        status | preflight | receive | try | start | follow | logs | prune | secrets | backup) dispatch "${words[@]}" ;;
         rollback) # only to see what it would do; the real one is detached, by start
             [[ " ${words[*]} " == *" --dry-run "* ]] || die $USAGE "say: start rollback"
             dispatch "${words[@]}"
@@ -22,7 +23,7 @@ command_gate() { # what a deploy key may say: one line of plain words, and nothi
 dispatch() {
     local command=${1:-}
     case $command in
-        preflight | deploy | rollback | rotate | resume | status | prune | logs | gate | receive | try | start | supervise | follow | secrets) ;;
+        preflight | deploy | rollback | rotate | resume | status | prune | logs | gate | receive | try | start | supervise | follow | secrets | backup | restore) ;;
         *) die $USAGE "there is no command '$command'. See the head of $PROGRAM." ;;
     esac
     [ -d "$STATE" ] || die $REFUSED "$STATE is missing: this host was not made ready. Run: wmctl host bootstrap."

@@ -2,6 +2,7 @@
 # --- What a crash left half done: back before the switch, forward after it.
 
 end_crash() { # a deploy that began and did not end: past the switch forward, before it back
+    end_restore
     [ -f "$STATE/deploying.json" ] || return 0
     local phase version
     phase=$(marked phase) version=$(marked version) VERB=$(marked verb)
@@ -45,7 +46,7 @@ command_resume() {
     [ "${1:-}" != --by ] || BY=${2:-unknown}
     VERB=resume
     take_lock resume
-    if [ ! -f "$STATE/deploying.json" ]; then
+    if [ ! -f "$STATE/deploying.json" ] && [ ! -f "$STATE/restoring.json" ]; then
         say "resume: nothing was left half done"
     else
         end_crash

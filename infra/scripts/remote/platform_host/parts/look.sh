@@ -16,12 +16,13 @@ command_status() {
     [ ! -f "$STATE/audit.jsonl" ] || recent=$(tail -n 5 "$STATE/audit.jsonl" | jq -cs .)
     jq -n --argjson services "$facts" --argjson health "${body:-null}" \
         --argjson deployed "$(cat "$STATE/deployed.json" 2>/dev/null || echo null)" \
+        --argjson restoring "$(cat "$STATE/restoring.json" 2>/dev/null || echo null)" \
         --argjson deploying "$(cat "$STATE/deploying.json" 2>/dev/null || echo null)" \
         --argjson rotating "$(cat "$STATE/rotating.json" 2>/dev/null || echo null)" \
         --arg lock "$(lock_is_free || cat "$STATE/deploy.lock" 2>/dev/null)" --arg releases "$(releases_here)" \
         --arg free "$(df --output=avail -BM "$ROOT" | tail -n 1 | tr -dc 0-9)" \
         --argjson audit "$recent" \
-        '{deployed: $deployed, deploying: $deploying, rotating: $rotating, lock: (if $lock == "" then null else $lock end),
+        '{deployed: $deployed, deploying: $deploying, restoring: $restoring, rotating: $rotating, lock: (if $lock == "" then null else $lock end),
           releases: ($releases | split(" ") | map(select(. != "" and . != "none"))), health: $health,
           services: $services, disk_free_mb: ($free | tonumber), audit: $audit}' | show_status "${1:-}"
 }
@@ -32,6 +33,7 @@ show_status() {
         return
     fi
     jq -r '"serves    \(.deployed.version // "nothing yet") (server_\(.deployed.color // "-")), since \(.deployed.at // "-"); before: \(.deployed.previous // "-")",
+        (if .restoring then "STOPPED   restore in \(.restoring.phase), \(.restoring.at), unless it runs" else empty end),
         (if .deploying then "STOPPED   \(.deploying.verb) of \(.deploying.version) in \(.deploying.phase), \(.deploying.at)" else empty end),
         (if .rotating then "HALF DONE rotation of \(.rotating.kind) by \(.rotating.by), \(.rotating.at): say it again" else empty end),
         (if .lock then "running   \(.lock)" else empty end),

@@ -2,14 +2,20 @@
 # --- Runs that go on when the connection ends.
 
 command_start() { # the run goes on when the connection ends
-    local verb=${1:-} program=$PROGRAM
+    local verb=${1:-} program=$PROGRAM pipe=
     case $verb in
         deploy)
             require_version "${2:-}"
             [ ! -f "$RELEASES/$2/platform_host.sh" ] || program=$RELEASES/$2/platform_host.sh
             ;;
+        restore) # what opens the copies goes from this connection to the detached half by a pipe, and lies nowhere
+            require_root restore
+            pipe=$(mktemp -d "${TMPDIR:-/tmp}/platform-identity.XXXXXX")/identity
+            mkfifo -m 0600 "$pipe"
+            set -- "$@" --identity "$pipe"
+            ;;
         rollback | resume | rotate) ;;
-        *) die $USAGE "start knows deploy, rollback, rotate and resume" ;;
+        *) die $USAGE "start knows deploy, rollback, rotate, restore and resume" ;;
     esac
     mkdir -p "$RUNS"
     RUN=$(date -u +%Y%m%dT%H%M%SZ)-$$-$verb
@@ -20,6 +26,7 @@ command_start() { # the run goes on when the connection ends
     else
         setsid --fork /bin/bash "$program" --root "$ROOT" supervise "$RUN" "$@" </dev/null >/dev/null 2>&1
     fi
+    [ -z "$pipe" ] || hand_over "$pipe"
     printf '%s\n' "$RUN"
 }
 
