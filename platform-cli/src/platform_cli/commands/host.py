@@ -6,9 +6,7 @@ before anything was changed; 75 another deploy is running; 80 the way back faile
 
 from __future__ import annotations
 
-import getpass
 import re
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -16,12 +14,13 @@ import typer
 
 from platform_cli import render
 from platform_cli.hosts import pinning, ready, runs
-from platform_cli.hosts.connection import Connection, Said
-from platform_cli.hosts.known import Host, Hosts, keys_in, new_host
-from platform_cli.options import AsJson, Ended, Yes, noun
+from platform_cli.hosts.connection import Said
+from platform_cli.hosts.known import keys_in, new_host
+from platform_cli.hosts.speaking import connected, known_hosts, require_done, require_word, tell, who
+from platform_cli.hosts.speaking import follow as follow_run
+from platform_cli.options import AsJson, Yes, noun
 from platform_cli.root import find_root
-from platform_core.errors import InvalidInput, NotConfirmed, UnreadableFile
-from platform_core.settings import load_target_variables
+from platform_core.errors import InvalidInput, UnreadableFile
 
 app = noun("Hosts: make a machine ready, deploy a release to it, go back, look.")
 
@@ -59,7 +58,7 @@ def add(
     Example: wmctl host add prod --address vps.example.org --identity ~/.ssh/deploy --fingerprint SHA256:...
     """
     keys = _keys(address, port, host_key, fingerprint)
-    file = _hosts().add(new_host(name, address, port, identity, keys))
+    file = known_hosts().add(new_host(name, address, port, identity, keys))
     render.good(f"Host {name} is kept, with {len(keys)} pinned key{'s' if len(keys) > 1 else ''} in {file}.")
 
 
@@ -69,7 +68,7 @@ def list_(as_json: AsJson = False) -> None:
 
     Example: wmctl host list
     """
-    known = _hosts().read().values()
+    known = known_hosts().read().values()
     if as_json:
         render.document(list(known))
         return
@@ -86,7 +85,7 @@ def remove(name: Name) -> None:
 
     Example: wmctl host remove old
     """
-    host = _hosts().remove(name)
+    host = known_hosts().remove(name)
     render.good(f"Host {name} is forgotten. {host.address} still takes your key: remove it there.")
 
 
@@ -114,16 +113,16 @@ def bootstrap(
 
     Example: wmctl host bootstrap --host prod --as root --admin-key ~/.ssh/id_ed25519 --host-values host.env
     """
-    chosen = _hosts().choose(host)
+    chosen = known_hosts().choose(host)
     wishes = ready.Wishes(
         deploy_keys=_text(deploy_keys or Path(f"{chosen.identity}.pub")),
         host_values=_text(host_values) if host_values else "",
         values=dict(_pair(each) for each in values or ()),
     )
-    connection = _connection(chosen, account, str(admin_key) if admin_key else None)
+    connection = connected(chosen, account, str(admin_key) if admin_key else None)
     with render.working(f"making {chosen.name} ready"):
         said = ready.bootstrap(connection, find_root(Path.cwd()), wishes)
-    _tell(said)
+    tell(said)
 
 
 @app.command("doctor")
@@ -132,7 +131,7 @@ def doctor(host: OnHost = None) -> None:
 
     Example: wmctl host doctor --host prod
     """
-    _tell(_connection(_hosts().choose(host)).ask("preflight", "--now", runs.now()))
+    tell(connected(known_hosts().choose(host)).ask("preflight", "--now", runs.now()))
 
 
 # --- Deploys ------------------------------------------------------------------------------------------------
@@ -152,15 +151,15 @@ def deploy(
 
     Example: wmctl host deploy platform-1.4.2.tar.gz --host prod
     """
-    packed, chosen = runs.read_bundle(bundle), _hosts().choose(host)
-    connection = _connection(chosen)
+    packed, chosen = runs.read_bundle(bundle), known_hosts().choose(host)
+    connection = connected(chosen)
     if dry_run:
-        _tell(runs.rehearse(connection, packed))
+        tell(runs.rehearse(connection, packed))
         return
-    _require_word(chosen, f"Deploy {packed.version}", yes=yes)
-    _require_done(runs.send(connection, packed))
+    require_word(chosen, f"Deploy {packed.version}", yes=yes)
+    require_done(runs.send(connection, packed))
     options = ("--no-backup",) if no_backup else ()
-    _follow(connection, runs.begin_deploy(connection, packed.version, _who(), *options))
+    follow_run(connection, runs.begin_deploy(connection, packed.version, who(), *options))
 
 
 @app.command("rollback")
@@ -177,14 +176,14 @@ def rollback(
 
     Example: wmctl host rollback --host prod
     """
-    chosen = _hosts().choose(host)
-    connection = _connection(chosen)
+    chosen = known_hosts().choose(host)
+    connection = connected(chosen)
     options = (*(("--to", to) if to else ()), *(("--despite-schema",) if despite_schema else ()))
     if dry_run:
-        _tell(connection.ask("rollback", "--dry-run", *options))
+        tell(connection.ask("rollback", "--dry-run", *options))
         return
-    _require_word(chosen, f"Roll back to {to or 'the release before'}", yes=yes)
-    _follow(connection, runs.begin(connection, "rollback", _who(), *options))
+    require_word(chosen, f"Roll back to {to or 'the release before'}", yes=yes)
+    follow_run(connection, runs.begin(connection, "rollback", who(), *options))
 
 
 @app.command("resume")
@@ -193,8 +192,8 @@ def resume(host: OnHost = None) -> None:
 
     Example: wmctl host resume --host prod
     """
-    connection = _connection(_hosts().choose(host))
-    _follow(connection, runs.begin(connection, "resume", _who()))
+    connection = connected(known_hosts().choose(host))
+    follow_run(connection, runs.begin(connection, "resume", who()))
 
 
 @app.command("follow")
@@ -206,7 +205,7 @@ def follow(
 
     Example: wmctl host follow 20260301T101500Z-812-deploy
     """
-    _follow(_connection(_hosts().choose(host)), Said(0, run, ""))
+    follow_run(connected(known_hosts().choose(host)), Said(0, run, ""))
 
 
 # --- Looking ------------------------------------------------------------------------------------------------
@@ -218,7 +217,7 @@ def status(host: OnHost = None, as_json: AsJson = False) -> None:
 
     Example: wmctl host status --host prod
     """
-    _tell(_connection(_hosts().choose(host)).ask("status", *(("--json",) if as_json else ())))
+    tell(connected(known_hosts().choose(host)).ask("status", *(("--json",) if as_json else ())))
 
 
 @app.command("logs")
@@ -231,7 +230,7 @@ def logs(
 
     Example: wmctl host logs caddy --lines 50
     """
-    _tell(_connection(_hosts().choose(host)).ask("logs", service, str(lines)))
+    tell(connected(known_hosts().choose(host)).ask("logs", service, str(lines)))
 
 
 @app.command("prune")
@@ -243,70 +242,10 @@ def prune(
 
     Example: wmctl host prune --keep 3
     """
-    _tell(_connection(_hosts().choose(host)).ask("prune", "--keep", str(keep)))
+    tell(connected(known_hosts().choose(host)).ask("prune", "--keep", str(keep)))
 
 
 # --- What the commands share --------------------------------------------------------------------------------
-
-
-def _hosts() -> Hosts:
-    return Hosts(load_target_variables().config_home)
-
-
-def _connection(host: Host, account: str | None = None, identity: str | None = None) -> Connection:
-    known_hosts = _hosts().known_hosts(host)
-    return Connection(host, known_hosts, account, identity) if account else Connection(host, known_hosts)
-
-
-def _who() -> str:
-    """The login, as a plain word for the host's audit."""
-    return re.sub(r"[^A-Za-z0-9._@+-]", "_", getpass.getuser()).lstrip("-._@+") or "unknown"
-
-
-def _tell(said: Said) -> None:
-    """What the host answered, and its exit code where that is not 0."""
-    if said.out:
-        render.raw(said.out.rstrip("\n"))
-    if said.err:
-        render.broken(said.err.strip())
-    if said.code:
-        raise Ended(said.code)
-
-
-def _require_done(said: Said) -> None:
-    if said.code:
-        _tell(said)
-    render.note(said.out.strip())
-
-
-def _follow(connection: Connection, begun: Said) -> None:
-    if begun.code:
-        _tell(begun)
-    run = begun.out.strip()
-    render.note(f"The run is {run}; it goes on at {connection.host.name} whatever happens here.")
-    code = runs.follow(
-        connection,
-        run,
-        render.raw,
-        lost=lambda times: render.warning(
-            f"The connection is lost; the run goes on there. Again ({times}) …"
-        ),
-    )
-    if code:
-        raise Ended(code)
-
-
-def _require_word(host: Host, what: str, *, yes: bool) -> None:
-    """Raises: NotConfirmed."""
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise NotConfirmed(
-            "There is nobody to ask: this is no terminal", next_step="Use --yes if it is meant."
-        )
-    typed = typer.prompt(f"{what} on {host.name}? Type its name", default="", show_default=False, err=True)
-    if typed.strip() != host.name:
-        raise NotConfirmed(f"{typed.strip()[:40]!r} is not {host.name}")
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ into a shell's text.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Callable, Sequence
@@ -30,6 +31,9 @@ _OPTIONS = (
     "ServerAliveInterval=5",
     "ServerAliveCountMax=3",
 )
+PIECE_BYTES = 1024 * 1024
+
+_HOST_PROGRAM = "/opt/platform/bin/platform_host.sh"
 _NO_PROGRAM = "There is no `ssh` on this machine"
 
 
@@ -51,12 +55,19 @@ class Connection:
     account: str = ACCOUNT
     identity: str | None = None
 
+    @property
+    def _program(self) -> str:
+        """What a line begins with: the deploy key opens the program itself, another account names it."""
+        if self.account == ACCOUNT:
+            return ""
+        return f"{_HOST_PROGRAM} " if self.account == "root" else f"sudo -n {_HOST_PROGRAM} "
+
     def ask(self, *words: str, given: IO[bytes] | None = None) -> Said:
         """Say words and wait for the answer, whatever it is.
 
         Raises: HostUnreachable when the host cannot be entered; nothing was changed then.
         """
-        return self.run(_line(words), given)
+        return self.run(self._program + _line(words), given)
 
     def run(self, line: str, given: IO[bytes] | None = None) -> Said:
         """As `ask`, with a fixed line for a shell: only for a host that has no program of ours yet."""
@@ -72,10 +83,22 @@ class Connection:
 
         The code is LOST when the connection was cut: it is for the caller to ask again.
         """
-        done = self._started(_line(words), None)
+        done = self._started(self._program + _line(words), None)
         if done.stdout is not None:
             for line in done.stdout:
                 each(line)
+        _, err = done.communicate()
+        return Said(done.returncode, "", err.decode("utf-8", "replace"))
+
+    def carry(self, words: Sequence[str], given: IO[bytes], take: Callable[[bytes], None]) -> Said:
+        """Say words and hand on the bytes of the answer as they come, in pieces of any size.
+
+        The code is LOST when the connection was cut: it is for the caller to ask for the rest.
+        """
+        done = self._started(self._program + _line(words), given)
+        if done.stdout is not None:
+            while piece := os.read(done.stdout.fileno(), PIECE_BYTES):
+                take(piece)
         _, err = done.communicate()
         return Said(done.returncode, "", err.decode("utf-8", "replace"))
 
