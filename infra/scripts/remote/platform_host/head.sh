@@ -8,6 +8,8 @@
 #   rollback [--to V] [--despite-schema] [--dry-run] [--by NAME]
 #   rotate KIND [--by NAME]                 replace a secret while it is in use; a repeat ends a half one
 #   secrets list|check|bundle|take NAME     names and ages, what is wrong, an encrypted bundle on stdout; see host_secrets.sh
+#   secrets unbundle                        only as root, identity and bundle on stdin: the secrets of a lost host
+#   keys list|add|remove                    only as root: who may deploy, the public key on stdin
 #   backup now|list|drill|files|bytes|sums  copies: make, list, try, read for another host; see parts/copies.sh
 #   backup take|forget                      only as root: a copy that comes back; delete what restores set aside
 #   restore NAME|--to TIME [--customer C]   only as root, the identity on stdin: put data back; --undo takes it back

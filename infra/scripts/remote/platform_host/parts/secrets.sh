@@ -13,12 +13,17 @@ command_secrets() { # names and ages, what is wrong, a bundle that only its reci
             [ "$*" = "take DOOR_WINDMILL_TOKEN" ] || die $USAGE "only DOOR_WINDMILL_TOKEN is taken from elsewhere"
             secrets_program take DOOR_WINDMILL_TOKEN
             ;;
+        unbundle)
+            [ -z "${GATED:-}" ] || die $USAGE "only root puts a bundle back"
+            secrets_program unbundle
+            audit unbundled
+            ;;
         bundle)
             made=$(secrets_program bundle)
             audit bundled name "$(basename "$made")"
             cat "$made"
             ;;
-        *) die $USAGE "say: secrets list [--json], secrets check, secrets take DOOR_WINDMILL_TOKEN, or secrets bundle" ;;
+        *) die $USAGE "say: secrets list [--json], secrets check, secrets take DOOR_WINDMILL_TOKEN, secrets bundle, or secrets unbundle" ;;
     esac
 }
 
