@@ -35,7 +35,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Customers": ("customer", "secret", "tenant", "policy", "member", "panel"),
     "Daily work": ("claim", "obligation", "student", "session", "attendance", "booking"),
     "What happens and what waits": ("inbox", "outbox", "job", "alert", "audit"),
-    "The platform itself": ("host", "db", "ingest", "connector"),
+    "The platform itself": ("host", "backup", "db", "ingest", "connector"),
     "Try it on this machine": ("demo", "dev"),
 }
 """What `wmctl --help` shows, in this order, under these titles."""

@@ -95,11 +95,14 @@ class Connection:
 
         The code is LOST when the connection was cut: it is for the caller to ask for the rest.
         """
-        done = self._started(self._program + _line(words), given)
-        if done.stdout is not None:
-            while piece := os.read(done.stdout.fileno(), PIECE_BYTES):
-                take(piece)
-        _, err = done.communicate()
+        with self._started(self._program + _line(words), given) as done:
+            try:
+                while done.stdout is not None and (piece := os.read(done.stdout.fileno(), PIECE_BYTES)):
+                    take(piece)
+            except BaseException:
+                done.kill()
+                raise
+            _, err = done.communicate()
         return Said(done.returncode, "", err.decode("utf-8", "replace"))
 
     def _started(self, line: str, given: IO[bytes] | None) -> subprocess.Popen[bytes]:

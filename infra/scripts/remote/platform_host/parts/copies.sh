@@ -49,7 +49,7 @@ judged() { # judged CODE: the program's own exit codes, as this one's: refused i
 }
 
 copies_now() {
-    local rc=0 reason=by-hand
+    local rc=0 reason=byhand
     while [ $# -gt 0 ]; do
         case $1 in
             --reason) reason=${2:-} && shift ;;
