@@ -29,13 +29,13 @@ ORDER = (
     ("observability",),
     ("restores",),
     ("app",),
-    ("ingest", "windmill"),
+    ("ingest", "windmill", "backups"),
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 
 CONTRACTS_OF_CONNECTORS = ("errors", "values", "connectors", "messaging.contracts", "bookings.contracts")
 SHARED_BY_CONNECTORS = ("signed", "exchange", "wire")
-READERS_OF_LOGS = ("app", "ingest", "windmill")
+READERS_OF_LOGS = ("app", "ingest", "windmill", "backups")
 
 
 def imported(node: ast.AST) -> list[str]:

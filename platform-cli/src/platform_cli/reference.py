@@ -165,6 +165,7 @@ DOCUMENTS: Mapping[str, tuple[str, Fields]] = {
 
 ADVICE: Mapping[str, str] = {
     "platform_error": "Read the message; it is the parent of all others and is seldom raised itself.",
+    "backup_failed": "`backup list` shows the copies there are; `backup healthy` what is wrong.",
     "invalid_input": "Correct what the message names and run the same command again.",
     "invalid_money": "Write digits with a dot, such as 45000 or 120.50, in the customer's currency.",
     "invalid_time": "Give a day as YYYY-MM-DD, or an instant with its zone.",

@@ -103,6 +103,12 @@ class UnknownTenant(NotFound):
     code = "unknown_tenant"
 
 
+class BackupFailed(PlatformError):
+    """A copy could not be made, opened or put back."""
+
+    code = "backup_failed"
+
+
 class DeployFailed(PlatformError):
     """A deploy or its undoing did not end well; each item is named with what became of it."""
 
@@ -158,6 +164,12 @@ class LockLost(StateConflict):
 
     code = "lock_lost"
     default_next_step = "Run `wmctl plan`: it tells what was applied and what was not."
+
+
+class PlanNotDeployable(Refused):
+    """The plan cannot be carried out as it is."""
+
+    code = "plan_not_deployable"
 
 
 class StateUnreadable(Refused):
@@ -486,12 +498,3 @@ class NotWindmill(WindmillError):
 
     code = "not_windmill"
     exit_code = 6
-
-
-# --- What stops a deploy ----------------------------------------------------------------------------------
-
-
-class PlanNotDeployable(Refused):
-    """The plan cannot be carried out as it is."""
-
-    code = "plan_not_deployable"

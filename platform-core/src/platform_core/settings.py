@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import time
 from hmac import compare_digest
 from pathlib import Path
 from typing import NoReturn, Self
@@ -95,6 +96,9 @@ class Settings:
     pseudonyms in logs; absent, each process has its own and lines of two processes cannot be matched.
     `ingest_*` is the always-on door's: its folder of files, the password of its login (absent, it is
     taken from this installation's secrets), and the Windmill whose runners it wakes (absent, only cron does).
+    `backup_*` is the backup's: the folder of copies, room for plain data while a copy is opened, the
+    database's own folder, that of its secret files, PostgreSQL's programs, the cluster that is copied (a
+    connection string without a password) and when, as UTC.
     """
 
     database_url: Secret | None = None
@@ -106,6 +110,13 @@ class Settings:
     ingest_windmill_url: str | None = None
     ingest_windmill_workspace: str | None = None
     ingest_windmill_token: Secret | None = None
+    backup_folder: Path | None = None
+    backup_scratch: Path | None = None
+    backup_data: Path | None = None
+    backup_secrets: Path | None = None
+    backup_programs: Path | None = None
+    backup_source: str | None = None
+    backup_at: time = time(3, 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +166,13 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         ingest_windmill_url=_address(found, "PLATFORM_INGEST_WINDMILL_URL"),
         ingest_windmill_workspace=_workspace(found, "PLATFORM_INGEST_WINDMILL_WORKSPACE"),
         ingest_windmill_token=_secret(found, "PLATFORM_INGEST_WINDMILL_TOKEN"),
+        backup_folder=_folder(found, "PLATFORM_BACKUP_FOLDER"),
+        backup_scratch=_folder(found, "PLATFORM_BACKUP_SCRATCH"),
+        backup_data=_folder(found, "PLATFORM_BACKUP_DATA"),
+        backup_secrets=_folder(found, "PLATFORM_BACKUP_SECRETS"),
+        backup_programs=_folder(found, "PLATFORM_BACKUP_PROGRAMS"),
+        backup_source=_source(found, "PLATFORM_BACKUP_SOURCE"),
+        backup_at=_time_of_day(found, "PLATFORM_BACKUP_AT"),
     )
 
 
@@ -292,6 +310,23 @@ def _workspace(environment: Mapping[str, str], name: str) -> str | None:
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,50}", value):
         raise ConfigurationError(f"{name} is not the name of a workspace", next_step="Use one such as prod.")
     return value
+
+
+def _source(environment: Mapping[str, str], name: str) -> str | None:
+    value = environment.get(name)
+    if value is not None and ("=" not in value or _passwords(value)):
+        raise ConfigurationError(
+            f"{name} is not a connection string of keywords without a password",
+            next_step="Use one such as host=postgres user=backup sslmode=verify-full.",
+        )
+    return value
+
+
+def _time_of_day(environment: Mapping[str, str], name: str) -> time:
+    value = environment.get(name, "03:10")
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+        raise ConfigurationError(f"{name} is no time of day", next_step="Use one such as 03:10; it is UTC.")
+    return time(int(value[:2]), int(value[3:]))
 
 
 def _log_level(environment: Mapping[str, str], name: str) -> str:

@@ -207,7 +207,7 @@ def _is_up(home: Path) -> bool:
 def _postgres(
     home: Path, program: str, *arguments: str, check: bool = True
 ) -> subprocess.CompletedProcess[str]:
-    command: Sequence[str | Path] = [_binaries(home) / "bin" / program, *arguments]
+    command: Sequence[str | Path] = [binaries_of(home) / "bin" / program, *arguments]
     completed: subprocess.CompletedProcess[str] = subprocess.run(
         command,
         cwd=home,
@@ -262,7 +262,8 @@ def _keep_to(home: Path, installation: Path) -> None:
     (home / _INSTALLATION).write_text(f"{installation}\n", encoding="utf-8")
 
 
-def _binaries(home: Path) -> Path:
+def binaries_of(home: Path) -> Path:
+    """The folder above `bin` of the PostgreSQL that the cluster in `home` was made with."""
     chosen = home / _INSTALLATION
     if chosen.exists():
         return Path(chosen.read_text(encoding="utf-8").strip())
