@@ -62,7 +62,7 @@ context="$(mktemp -d)"
 trap 'rm -rf "$context"' EXIT
 cp -R "$here/infra/docker" "$here/infra/postgres" "$context/"
 
-if [[ "$wanted" == *platform-windmill* || "$wanted" == *platform-door* ]]; then
+if [[ "$wanted" == *platform-windmill* || "$wanted" == *platform-door* || "$wanted" == *platform-backup* ]]; then
     for package in platform-core connectors; do
         "$uv" build --quiet --wheel --out-dir "$context/built" "$here/$package"
     done
@@ -79,7 +79,11 @@ for name in $wanted; do
             wheels 3.13 ingest "$context/wheels-313"
             build "$name" --build-arg "DEBIAN_IMAGE=$debian"
             ;;
-        platform-postgres | platform-backup) build "$name" --build-arg "DEBIAN_IMAGE=$debian" ;;
+        platform-backup)
+            wheels 3.13 backups "$context/wheels-backup"
+            build "$name" --build-arg "DEBIAN_IMAGE=$debian"
+            ;;
+        platform-postgres) build "$name" --build-arg "DEBIAN_IMAGE=$debian" ;;
         platform-caddy)
             caddy="$(base CADDY_BASE_IMAGE)"
             build "$name" --build-arg "DEBIAN_IMAGE=$debian" --build-arg "CADDY_BASE_IMAGE=$caddy"
