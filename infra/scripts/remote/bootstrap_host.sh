@@ -16,7 +16,8 @@ readonly HERE=${1:-} ROOT=/opt/platform ACCOUNT=platform-deploy SECRETS_GROUP=10
 readonly ENGINE_FLOOR=25.0 COMPOSE_FLOOR=2.24
 # The key that signs Docker's own packages, for distributions whose Docker is too old.
 readonly DOCKER_KEY=9DC858229FC7DD38854AE2D88D81803C0EBFCD88
-readonly TOOLS=(age ca-certificates curl jq iptables iproute2 openssl sudo tar util-linux)
+readonly DOCKER_WAYS="Let this host out to it, install Docker $ENGINE_FLOOR and Compose $COMPOSE_FLOOR or newer yourself, or use Debian 13 or Ubuntu."
+readonly TOOLS=(ca-certificates curl jq iptables iproute2 openssl sudo tar util-linux)
 
 CHANGED=0
 
@@ -83,6 +84,7 @@ look() {
         *) refuse "this is ${PRETTY_NAME:-unknown}. Use Debian 12 or 13, or Ubuntu 22.04 or newer (long-term)." ;;
     esac
     has_systemd || refuse "systemd does not run here. Use a whole host, not a container without it."
+    look_for_docker
     local key
     while read -r key; do
         printf '%s\n' "$key" | ssh-keygen -l -f - >/dev/null 2>&1 || refuse "deploy_keys holds a line that is no public key: ${key:0:40}"
@@ -92,6 +94,12 @@ look() {
     home=$(getent passwd "$admin" | cut -d: -f6)
     [ -s "$home/.ssh/authorized_keys" ] ||
         refuse "$admin has no SSH key here, and passwords are switched off at the end. Add one: ssh-copy-id $admin@HOST"
+}
+
+look_for_docker() { # Debian 12's own engine is 20.10 and its Compose no v2: there it is Docker's packages or none
+    [ "${ID:-}-${VERSION_ID:-}" = debian-12 ] || return 0
+    docker_is_ready || timeout 10 bash -c '</dev/tcp/download.docker.com/443' 2>/dev/null ||
+        refuse "$PRETTY_NAME has no Docker $ENGINE_FLOOR of its own, and https://download.docker.com does not answer. $DOCKER_WAYS"
 }
 
 # --- Steps ---------------------------------------------------------------------------------------------------
@@ -157,7 +165,7 @@ docker_repository() { # Docker's own packages, by its key, which is known before
     local key=/etc/apt/keyrings/docker.asc found
     install -d -m 0755 /etc/apt/keyrings
     curl --fail --silent --show-error --location "https://download.docker.com/linux/$ID/gpg" --output "$key" ||
-        broke "Docker's key cannot be had, and this distribution's Docker is older than $ENGINE_FLOOR"
+        broke "$PRETTY_NAME has no Docker $ENGINE_FLOOR of its own, and Docker's key cannot be had from https://download.docker.com. $DOCKER_WAYS"
     found=$(gpg --show-keys --with-colons "$key" 2>/dev/null | sed -n 's/^fpr:*\([0-9A-F]*\):$/\1/p' | head -n 1)
     [ "$found" = "$DOCKER_KEY" ] || { rm -f "$key" && broke "Docker's key is not the one that is known"; }
     put /etc/apt/sources.list.d/docker.list 0644 <<<"deb [arch=$(dpkg --print-architecture) signed-by=$key] https://download.docker.com/linux/$ID $VERSION_CODENAME stable" || true
@@ -343,7 +351,7 @@ UNIT
         changed "firewall at boot"
     fi
     systemctl is-enabled --quiet platform-firewall.service || systemctl enable --quiet platform-firewall.service
-    if [ "$CHANGED" != "$before" ] || ! iptables --wait -C DOCKER-USER -j RETURN 2>/dev/null || ! iptables --wait -L PLATFORM-IN >/dev/null 2>&1; then
+    if [ "$CHANGED" != "$before" ] || ! iptables --wait -C DOCKER-USER -j RETURN >/dev/null 2>&1 || ! iptables --wait -L PLATFORM-IN >/dev/null 2>&1; then
         systemctl restart platform-firewall.service || broke "the firewall cannot be set: journalctl -u platform-firewall"
         [ "$CHANGED" != "$before" ] || changed "firewall set again"
     else

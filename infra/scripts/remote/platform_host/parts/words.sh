@@ -20,8 +20,8 @@ audit() { # audit EVENT [NAME VALUE]...
     local event=$1 line
     shift
     line=$(jq -cn --arg at "$(stamp)" --arg event "$event" --arg run "$RUN" --arg by "$BY" \
-        '{at: $at, event: $event, run: $run, by: $by} + ([$ARGS.positional | _nwise(2) | {(.[0]): .[1]}] | add // {})' \
-        --args -- "$@")
+        '{at: $at, event: $event, run: $run, by: $by} + ($ARGS.positional as $words |
+            [range(0; $words | length; 2) | {($words[.]): $words[. + 1]}] | add // {})' --args -- "$@")
     printf '%s\n' "$line" >>"$STATE/audit.jsonl"
     sync "$STATE/audit.jsonl"
 }
