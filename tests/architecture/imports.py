@@ -27,9 +27,8 @@ ORDER = (
     ("panel",),
     ("dashboards",),
     ("observability",),
-    ("restores",),
     ("app",),
-    ("ingest", "windmill", "backups"),
+    ("ingest", "windmill", "backups", "restores"),
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 

@@ -14,7 +14,7 @@ import pytest
 from platform_cli.local.postgres import BINARIES
 from platform_core import audit
 from platform_core.db import open_connection
-from platform_core.errors import NotFound, SchemaDrift, StateConflict
+from platform_core.errors import BackupFailed, NotFound, SchemaDrift, StateConflict
 from platform_core.restores.customer import (
     Dump,
     Origin,
@@ -216,7 +216,7 @@ def test_half_a_dump_and_none_are_refused(academy: Academy) -> None:
     whole = copy.read_bytes()
     for part in (whole[: len(whole) // 2], b""):
         copy.write_bytes(part)
-        with pytest.raises(StateConflict, match="The dump cannot be put back"):
+        with pytest.raises(BackupFailed, match="The dump cannot be put back"):
             academy.restore(copy)
 
     assert (academy.acts(), academy.beside()) == ([], [])
@@ -232,7 +232,7 @@ def test_a_trail_that_somebody_changed_is_refused(academy: Academy) -> None:
         admin.execute("ALTER TABLE audit.entry ENABLE ALWAYS TRIGGER entry_never_changes")
     copy = academy.dump()
 
-    with pytest.raises(StateConflict, match="broken at entry 1"):
+    with pytest.raises(BackupFailed, match="broken at entry 1"):
         academy.restore(copy)
 
     assert academy.beside() == []
@@ -258,7 +258,7 @@ def test_a_leak_in_the_copy_is_found(academy: Academy) -> None:
         admin.execute("GRANT SELECT ON platform_meta.migration TO api_tenant")
     copy = academy.dump()
 
-    with pytest.raises(StateConflict, match="reads what the platform keeps for itself"):
+    with pytest.raises(BackupFailed, match="reads what the platform keeps for itself"):
         academy.restore(copy)
 
 

@@ -20,7 +20,7 @@ from platform_core.db import Tx, load_queries, migrate, open_connection
 from platform_core.db.connect import translated
 from platform_core.db.lockdown import lockdown
 from platform_core.db.migrate import PACKAGED, SchemaSource
-from platform_core.errors import StateConflict
+from platform_core.errors import BackupFailed, StateConflict
 from platform_core.messaging.holding import hold_unsent
 from platform_core.tenancy import exchange
 from platform_core.tenancy.isolation import find_leaks
@@ -83,9 +83,9 @@ def restore_customer(
 
     Idempotency: each run is a restore of its own; one that was killed leaves a database beside, which the
     next run takes away, or a customer that is shut, which `heal_customer` lets in.
-    Raises: UnknownTenant, StateConflict, StateConflict when the dump is another customer's, its trail is
-    broken or isolation does not hold, SchemaDrift for one of a newer release; the customer has then what it
-    had.
+    Raises: UnknownTenant; StateConflict for a customer without data, and for a dump of another; BackupFailed
+    when its trail is broken or isolation does not hold; SchemaDrift for one of a newer release. The customer
+    has then what it had.
     """
     now = (clock or SystemClock()).now()
     with exchange.alone_with(admin_dsn, slug, "restoring") as (control, tenant):
@@ -198,7 +198,7 @@ def _require_theirs(database: Tx, tenant: Tenant) -> None:
 def _require_isolated(database: Tx, tenant: Tenant) -> None:
     leaks = find_leaks(database, tenant.login)
     if leaks:
-        raise StateConflict(
+        raise BackupFailed(
             f"In the restored database of {tenant.slug} its login {'; '.join(leaks)}",
             next_step="Nothing was changed. Run `wmctl db migrate`, then restore again.",
         )
@@ -207,7 +207,7 @@ def _require_isolated(database: Tx, tenant: Tenant) -> None:
 def prove_trail(database: Tx, whose: str) -> int:
     """Prove the audit trail twice, in the database and entry by entry here; how many entries it has.
 
-    Raises: StateConflict naming the first broken entry.
+    Raises: BackupFailed naming the first broken entry.
     """
     with database.transaction():
         head = audit.read_head(database)
@@ -217,7 +217,7 @@ def prove_trail(database: Tx, whose: str) -> int:
         )
     for verdict in verdicts:
         if isinstance(verdict, Broken):
-            raise StateConflict(
+            raise BackupFailed(
                 f"The restored audit trail of {whose} is broken at entry {verdict.seq} ({verdict.kind})",
                 next_step="Restore an earlier copy, and compare the two.",
             )

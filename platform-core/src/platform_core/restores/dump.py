@@ -9,7 +9,7 @@ from typing import IO
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from platform_core.errors import ConfigurationError, StateConflict
+from platform_core.errors import BackupFailed, ConfigurationError
 
 _LAST_WORDS = 300
 
@@ -18,7 +18,7 @@ def load_dump(stream: IO[bytes], dsn: str, *, pg_restore: str | Path = "pg_resto
     """Put the whole of a dump into an empty database, or raise; what came of it is then of no use.
 
     The password of `dsn`, if it has one, goes through a file that ends with this call: an argument can be
-    read in the list of processes. Raises: StateConflict with pg_restore's last words; ConfigurationError
+    read in the list of processes. Raises: BackupFailed with pg_restore's last words; ConfigurationError
     where there is no pg_restore.
     """
     facts = {name: str(value) for name, value in conninfo_to_dict(dsn).items()}
@@ -45,7 +45,7 @@ def _run(command: list[str], stream: IO[bytes]) -> None:
         ) from None
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip()[-_LAST_WORDS:]
-        raise StateConflict(f"The dump cannot be put back: {' '.join(said.split()) or 'it is empty'}")
+        raise BackupFailed(f"The dump cannot be put back: {' '.join(said.split()) or 'it is empty'}")
 
 
 def _escaped(password: str) -> str:
