@@ -118,6 +118,12 @@ def seal(source: Readable, target: Path, recipients: Sequence[x25519.Recipient])
 
 def check(path: Path, sha256: str) -> None:
     """Whether a file is what was written; takes no identity. Raises: BackupFailed."""
+    if digest_of(path) != sha256:
+        raise BackupFailed(f"{path.name} is not what was written: its checksum is another one")
+
+
+def digest_of(path: Path) -> str:
+    """The SHA-256 of a file, in hex. Raises: BackupFailed when it cannot be read."""
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
@@ -125,8 +131,7 @@ def check(path: Path, sha256: str) -> None:
                 digest.update(block)
     except OSError as error:
         raise BackupFailed(f"{path.name} cannot be read: {error.strerror}") from None
-    if digest.hexdigest() != sha256:
-        raise BackupFailed(f"{path.name} is not what was written: its checksum is another one")
+    return digest.hexdigest()
 
 
 def unseal(path: Path, sha256: str, identity: Identity, sink: Writable) -> None:
