@@ -55,3 +55,5 @@ BY=unknown
 DRY=
 GATED=
 PROBLEMS=0
+VERB=
+BEGAN_AT=$(date -u +%Y-%m-%dT%H:%M:%S) # what a container did before is not this run's doing

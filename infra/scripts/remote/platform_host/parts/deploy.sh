@@ -33,7 +33,7 @@ renew() { # renew COMPOSE SERVICE...: together, then each is judged
     for service in "$@"; do ! has_service "$service" || there+=("$service"); done
     [ "${#there[@]}" -gt 0 ] || return 0
     "$how" up --detach --no-deps "${there[@]}" >/dev/null 2>&1 || { WHY="${there[*]} cannot be started" && return 1; }
-    wait_for_containers "${there[@]}" || return 1
+    wait_for_container "${there[@]}" || return 1
     say "renewed: ${there[*]}, $((SECONDS - began)) s"
 }
 
@@ -63,10 +63,7 @@ steps() { # everything from the first change to the switch; WHY and PHASE say wh
         place_certificate "$NEW_ENV" || { WHY="the database's certificate cannot be placed" && return 1; }
         compose up --detach --no-deps postgres >/dev/null 2>&1 || { WHY="the database cannot be started" && return 1; }
         wait_for_container postgres || return 1
-        let_in windmill-login SECRET_WINDMILL_DATABASE_URL || return 1
-        let_in superuser-password SECRET_DATABASE_SUPERUSER_PASSWORD || return 1
-        let_in backup-password SECRET_BACKUP_DATABASE_PASSWORD || return 1
-        [ -n "$OLD" ] || let_in door-password SECRET_DOOR_DATABASE_PASSWORD || return 1 # later: rotate door-database
+        known_logins || let_everybody_in || return 1
     fi
     if has_service migrate; then
         compose run --rm --no-deps -T migrate || { WHY="the migration failed" && return 1; }
@@ -82,7 +79,7 @@ steps() { # everything from the first change to the switch; WHY and PHASE say wh
     place_proxy "$NEW_DIR" "$NEW_COLOR" || { WHY="the proxy does not take its file" && return 1; }
     if has_service caddy; then
         compose up --detach --no-deps caddy >/dev/null 2>&1 || { WHY="the proxy cannot be started" && return 1; }
-        wait_for_containers caddy || return 1
+        wait_for_container caddy || return 1
     fi
     smoke || return 1
     PHASE=behind && mark behind
@@ -169,7 +166,7 @@ prepare() { # prepare VERSION DIR: names of both sides
         blue) NEW_COLOR=green ;;
         *) NEW_COLOR=blue ;;
     esac
-    BEGAN=$SECONDS BEGAN_AT=$(date -u +%Y-%m-%dT%H:%M:%S)
+    BEGAN=$SECONDS
 }
 
 carry_out() { # carry_out NOW: the candidate that `prepare` named

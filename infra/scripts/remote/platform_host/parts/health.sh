@@ -62,7 +62,7 @@ wait_for_server() { # wait_for_server SERVICE IMAGE DIR WORKERS: WHY says what w
 
 # All of them well, at three looks. One look is enough for what this run did not start, and for a release that has proved
 # itself before.
-wait_for_containers() { # wait_for_containers SERVICE...
+wait_for_container() { # wait_for_container SERVICE...
     local until=$((SECONDS + $(setting HEALTH_WAIT_S 120))) service container looks=1 good=0
     local -a containers=()
     for service in "$@"; do
