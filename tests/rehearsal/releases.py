@@ -50,8 +50,16 @@ def _pushed(local: str, name: str, tag: str) -> str:
     return f"{REGISTRY}/{name}@{digest}"
 
 
-def release(world: World, version: str, *, fault: str = "none", windmill: str = "", **facts: str) -> Path:
-    """The bundle of a release: with a fault, with an image of one's own choice, or as it should be."""
+def release(
+    world: World,
+    version: str,
+    *,
+    fault: str = "none",
+    windmill: str = "",
+    infra: Path = SCRIPTS.parent,
+    **facts: str,
+) -> Path:
+    """The bundle of a release: with a fault, an image or files of one's own choice, or as it should be."""
     if not windmill:
         tag = f"platform-windmill:{version}"
         build(tag, IMAGES / "fault", GOOD=GOOD, FAULT=fault, SERIAL=version)
@@ -68,4 +76,6 @@ def release(world: World, version: str, *, fault: str = "none", windmill: str = 
     folder = world.folder / "bundles"
     folder.mkdir(exist_ok=True)
     (folder / f"{version}.json").write_text(json.dumps(manifest, indent=2) + "\n")
-    return Path(run(str(SCRIPTS / "make_bundle.sh"), str(folder / f"{version}.json"), str(folder)))
+    return Path(
+        run(str(SCRIPTS / "make_bundle.sh"), str(folder / f"{version}.json"), str(folder), str(infra))
+    )

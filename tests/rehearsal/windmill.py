@@ -48,7 +48,8 @@ class Windmill:
 
     def deploy(self, path: str, file: str, *, tag: str = "python3") -> None:
         """Make a script of a file in jobs/, for the workers of a tag; one of that path goes."""
-        self.ask("POST", f"/w/{WORKSPACE}/scripts/delete/p/{path}")
+        if self.ask("GET", f"/w/{WORKSPACE}/scripts/exists/p/{path}") is True:
+            self.ask("POST", f"/w/{WORKSPACE}/scripts/delete/p/{path}")
         script = {
             "path": path,
             "summary": "",

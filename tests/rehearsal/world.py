@@ -7,6 +7,7 @@ and, once it was made ready, its own Docker.
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import secrets
@@ -16,9 +17,9 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from platform_cli.hosts.ready import Wishes, pack
 from tests.rehearsal.engine import PREFIX, build, docker, run, wait_for
 from tests.rehearsal.prober import Address, ask
-from tests.support.bundles import PROGRAM
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "infra/scripts"
@@ -28,6 +29,7 @@ DOMAIN = "rehearsal.test"
 REGISTRY = f"registry.{DOMAIN}:5000"
 AUTHORITY = f"ca.{DOMAIN}"
 VPS = f"{PREFIX}-vps"
+SECRETS = "/opt/platform/bin/host_secrets.sh"
 REPLACED = {
     "DEBIAN_IMAGE": "local/debian:trixie",
     "CADDY_BASE_IMAGE": "local/caddy:2.11.7",
@@ -100,6 +102,14 @@ class World:
             check=False,
             timeout=900,
         )
+
+    def as_root(self, line: str) -> list[str]:
+        """The command line of an administrator's SSH: root, by the key that the hoster was given."""
+        return [
+            *("ssh", "-T", "-i", str(self.folder / "admin"), "-o", "BatchMode=yes"),
+            *("-o", "StrictHostKeyChecking=yes", "-o", f"UserKnownHostsFile={self.folder}/known_hosts"),
+            *(f"root@{self.ip}", line),
+        ]
 
     def words_of(self, *words: str) -> list[str]:
         """The command line of that script, for this host."""
@@ -236,34 +246,16 @@ def _start_host() -> None:
 
 def bootstrap(world: World) -> str:
     """Make the bare host ready, over SSH as root, with the real program; what it said."""
-    folder = world.folder / "bootstrap"
-    folder.mkdir(exist_ok=True)
-    shutil.copy(SCRIPTS / "remote/bootstrap_host.sh", folder / "bootstrap_host.sh")
-    (folder / "platform_host.sh").write_bytes(PROGRAM)
-    shutil.copy(world.folder / "deploy.pub", folder / "deploy_keys")
     # A container shares the swap of its machine, so it can have none of its own.
-    (folder / "values").write_text("SKIP=swap\nBALLAST_MB=64\n")
-    (folder / "host.env").write_text(host_values())
-    packed = subprocess.run(
-        ["tar", "-C", str(folder), "-czf", "-", "."], capture_output=True, check=True
-    ).stdout
+    wishes = Wishes(
+        (world.folder / "deploy.pub").read_text(), host_values(), {"SKIP": "swap", "BALLAST_MB": "64"}
+    )
+    packed = io.BytesIO()
+    pack(packed, ROOT, wishes)
     script = (
         'd=$(mktemp -d); tar -xzf - -C "$d" && bash "$d/bootstrap_host.sh" "$d"; r=$?; rm -rf "$d"; exit $r'
     )
-    return run(
-        *(
-            "ssh",
-            "-T",
-            "-i",
-            str(world.folder / "admin"),
-            "-o",
-            "BatchMode=yes",
-            "-o",
-            "StrictHostKeyChecking=yes",
-        ),
-        *("-o", f"UserKnownHostsFile={world.folder}/known_hosts", f"root@{world.ip}", script),
-        given=packed,
-    )
+    return run(*world.as_root(script), given=packed.getvalue())
 
 
 def host_values(**other: str) -> str:
@@ -285,28 +277,18 @@ def host_values(**other: str) -> str:
 
 def furnish(world: World) -> None:
     """Secrets, the authority's root, the registry's certificate: what an operator brings to a ready host."""
-    certificates = world.folder / "certificates"
-    certificate(certificates, "postgres", "postgres")
-    password = f"not-a-real-{secrets.token_hex(8)}"
-    write_secrets(
-        world,
-        {
-            "DATABASE_CA": (certificates / "ca.crt").read_text(),
-            "DATABASE_CERTIFICATE": (certificates / "postgres.crt").read_text(),
-            "DATABASE_KEY": (certificates / "postgres.key").read_text(),
-            "WINDMILL_DATABASE_URL": f"postgres://windmill_a:{password}@postgres:5432/windmill",
-            "WINDMILL_SALT": f"not-a-real-{secrets.token_hex(16)}",
-            "WINDMILL_SUPERADMIN": f"not-a-real-{secrets.token_hex(16)}",
-            "DOOR_DATABASE_PASSWORD": f"not-a-real-{secrets.token_hex(8)}",
-            "DOOR_WINDMILL_TOKEN": f"not-a-real-{secrets.token_hex(8)}",
-            "BACKUP_DATABASE_PASSWORD": f"not-a-real-{secrets.token_hex(8)}",
-            "BACKUP_RECIPIENTS": _recipient(world),
-        },
-    )
+    world.on_host(SECRETS, "put", "BACKUP_RECIPIENTS", given=_recipient(world).encode())
+    world.on_host(SECRETS, "make")
+    furnish_trust(world)
+
+
+def furnish_trust(world: World) -> None:
+    """What only a rehearsal's host needs: the root of an authority and of a registry that the world lacks."""
     world.on_host("mkdir", "-p", "/opt/platform/proxy/local", f"/etc/docker/certs.d/{REGISTRY}")
     world.write("/opt/platform/proxy/local/root.crt", (world.folder / "root.crt").read_text())
     world.write("/opt/platform/proxy/local/global.caddy", "acme_ca_root /etc/caddy/local/root.crt\n")
-    world.write(f"/etc/docker/certs.d/{REGISTRY}/ca.crt", (certificates / "ca.crt").read_text())
+    root = (world.folder / "certificates/ca.crt").read_text()
+    world.write(f"/etc/docker/certs.d/{REGISTRY}/ca.crt", root)
 
 
 def _recipient(world: World) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.rehearsal.scenarios import around, back, bad, jobs, refused, up
+from tests.rehearsal.scenarios import around, back, bad, database, jobs, refused, up
 from tests.rehearsal.scenarios.play import Play
 
 ALL: tuple[Callable[[Play], None], ...] = (
@@ -29,6 +29,11 @@ ALL: tuple[Callable[[Play], None], ...] = (
     around.two_at_once,
     around.killed_host,
     refused.values_that_are_wrong,
+    refused.tools_that_are_wrong,
+    refused.files_that_are_wrong,
+    refused.port_taken,
+    database.killed_database,
+    database.full_disk,
     back.rollback,
     back.rollback_over_schema,
     around.reboot,

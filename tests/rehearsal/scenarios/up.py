@@ -106,7 +106,7 @@ def upgrade(play: Play) -> None:
         done, seconds = timed(play, "deploy", bundle)
     expect(done, OK, "backup: done", "1.1.0 serves")
     require(play.serving() == "1.1.0", "1.1.0 serves")
-    made = play.world.on_host("ls", "/opt/platform/backups")
+    made = play.world.on_host("ls", "/opt/platform/backups/copies")
     require("-deploy.tar.zst.age" in made, f"no copy was made: {made}")
     play.unharmed("Upgrade, with a backup", "1.1.0 serves", seconds, count)
 

@@ -1,16 +1,20 @@
 
 # --- The steps of a deploy, and the way back when one fails.
 
-pull() { # all images by digest, before anything is touched; those that are here need no registry
-    local image
+pull() { # all images by digest at once, before anything is touched; those that are here need no registry
+    local image pid
+    local -A pulls=()
     while read -r image; do
         if image_id "$image" >/dev/null; then continue; fi
         say "pull: $image"
         PULLED=yes
-        if ! docker pull --quiet "$image" >/dev/null; then
-            refuse "the image $image cannot be had" "Is the registry up, is this host logged in, is the digest still there?"
-        fi
+        docker pull --quiet "$image" >/dev/null &
+        pulls[$!]=$image
     done < <(images_of "$NEW_DIR")
+    for pid in "${!pulls[@]}"; do
+        wait "$pid" ||
+            refuse "the image ${pulls[$pid]} cannot be had" "Is the registry up, is this host logged in, is the digest still there?"
+    done
     if [ "$PROBLEMS" -gt 0 ]; then
         say "pull: nothing was changed"
         audit refused version "$NEW" reason "an image cannot be had"

@@ -1,0 +1,48 @@
+"""Writes that the database acknowledged, so that one that is lost is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.rehearsal.engine import Broke
+from tests.rehearsal.world import World
+
+NOTED = "/tmp/rehearsal-acknowledged"  # noqa: S108 - on the host that is played
+_PSQL = "docker exec -i platform-postgres-1 psql -h /run/postgresql -U postgres -d windmill -qAtX"
+_WRITER = f"""
+while [ ! -e {NOTED}.stop ]; do
+    n=$(echo "INSERT INTO rehearsal_ledger DEFAULT VALUES RETURNING n" | timeout 5 {_PSQL} 2>/dev/null)
+    case $n in ''|*[!0-9]*) sleep 0.2 ;; *) echo $n >>{NOTED} ;; esac
+done
+"""
+
+
+@contextmanager
+def writing(world: World) -> Iterator[None]:
+    """Somebody writes row after row, and notes each that was acknowledged, as long as the block runs."""
+    table = "CREATE TABLE IF NOT EXISTS rehearsal_ledger (n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY)"
+    world.on_host("sh", "-c", f"rm -f {NOTED} {NOTED}.stop; echo '{table}' | {_PSQL}")
+    world.on_host("systemd-run", "--quiet", "--collect", "--unit", "rehearsal-writer", "sh", "-c", _WRITER)
+    try:
+        yield
+    finally:
+        world.on_host("sh", "-c", f"touch {NOTED}.stop; systemctl stop rehearsal-writer", check=False)
+
+
+def kept(world: World) -> int:
+    """How many rows were acknowledged; all of them are there. Raises: Broke with those that are lost."""
+    acknowledged = set(world.on_host("cat", NOTED).split())
+    there = set(world.on_host("sh", "-c", f"echo 'SELECT n FROM rehearsal_ledger' | {_PSQL}").split())
+    lost = acknowledged - there
+    if lost or not acknowledged:
+        raise Broke(f"of {len(acknowledged)} acknowledged rows these are lost: {sorted(lost)[:10]}")
+    return len(acknowledged)
+
+
+def takes(world: World) -> bool:
+    """Whether the database takes a write now."""
+    said = world.on_host(
+        "sh", "-c", f"echo 'INSERT INTO rehearsal_ledger DEFAULT VALUES RETURNING n' | {_PSQL}", check=False
+    )
+    return said.isdigit()
