@@ -25,6 +25,12 @@ from platform_core.tenancy.registry import control_dsn
 ROOMY = LoginLimits(connections=32)
 
 
+_FORGOTTEN_LOGINS = """
+DELETE FROM control.tenant_login AS known USING control.tenant
+WHERE known.tenant_id = tenant.id AND tenant.database_name = %s RETURNING known.login
+"""
+
+
 class MemorySecrets:
     """A secret store that forgets at the end."""
 
@@ -101,8 +107,9 @@ class Databases:
         """Take a customer away as if it had never been; whatever of it exists."""
         with psycopg.connect(control_dsn(self.cluster.admin_dsn), autocommit=True) as admin:
             admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-            admin.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(login)))
-            admin.execute("DELETE FROM control.tenant_login WHERE login = %s", (login,))
+            known = admin.execute(_FORGOTTEN_LOGINS, (name,))
+            for one in {login, *(str(found) for (found,) in known.fetchall())}:
+                admin.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(one)))
             admin.execute("DELETE FROM control.tenant WHERE database_name = %s", (name,))
 
 

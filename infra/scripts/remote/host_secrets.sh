@@ -300,7 +300,9 @@ owner_as_shown() { # OWNER as stat shows it: the user by name, the group by numb
 
 # --- All of them in one encrypted file -----------------------------------------------------------------------
 
-newest_bundle() { find "$ROOT/bundles" -maxdepth 1 -name '*.tar.age' 2>/dev/null | sort | tail -n 1; }
+newest_bundle() { # empty while there is none
+    [ ! -d "$ROOT/bundles" ] || find "$ROOT/bundles" -maxdepth 1 -name '*.tar.age' | sort | tail -n 1
+}
 
 bundle() {
     local recipients name part

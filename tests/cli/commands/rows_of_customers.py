@@ -78,6 +78,19 @@ ROWS_OF_CUSTOMERS: Mapping[str, Row] = {
             ({"target": "prod"}, 2, "contradict each other"),
         ),
     ),
+    "secret rotate": Row(
+        {"kind": "ycloud", "from_": Office.webhook_secret, "local": ""},
+        "The old and the new secret of ycloud_inbound_secrets hold",
+        spoilt=(
+            ({"kind": "nothing"}, 2, "'nothing' is no kind of secret"),
+            ({"kind": "windmill-salt"}, 4, "The salt cannot be replaced in place"),
+            ({"kind": "superadmin"}, 2, "is a customer"),
+            ({"kind": "reader"}, 2, "has no endpoint 'inbound' of reader"),
+            ({"endpoint": "outbound"}, 2, "has no endpoint 'outbound' of ycloud"),
+            ({"from_": "README.md"}, 2, "lines and not 1 to 3"),
+            ({"target": "prod"}, 2, "contradict each other"),
+        ),
+    ),
     "secret list": Row({}, "ycloud_api_key", "name origin state says"),
     "secret check": Row({}, "missing", "name state", code=1),
 }

@@ -18,6 +18,15 @@ ROWS_OF_HOSTS: Mapping[str, Row] = {
             ({"host_key": "nowhere.pub"}, 2, "cannot be read"),
         ),
     ),
+    "secret bundle": Row({"file": "nowhere.tar.age", "host": "prod"}, "", spoilt=_OTHER),
+    "secret unbundle": Row(
+        {"file": "README.md", "identity": "README.md", "host": "prod"},
+        "",
+        spoilt=(
+            ({"identity": "nowhere"}, 2, "nowhere cannot be read"),
+            ({"file": "nowhere.tar.age"}, 2, "nowhere.tar.age cannot be read"),
+        ),
+    ),
     "host list": Row({}, "", "name address port identity keys"),
     "host remove": Row({"name": "prod"}, "", spoilt=(({"name": "other"}, 3, "There is no host 'other'"),)),
     "host bootstrap": Row({"host": "prod"}, "", spoilt=_OTHER),

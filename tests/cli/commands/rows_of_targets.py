@@ -8,11 +8,13 @@ from tests.cli.commands.row import Row
 
 OF_A_WINDMILL = ("host", "instance", "promote", "target")
 """Commands about a Windmill or a machine for one: they need no installation, and have tests of their own."""
+OF_A_HOST = ("secret bundle", "secret unbundle")
+"""The like, of a noun that is about customers too."""
 
 
 def about_windmill(name: str) -> bool:
     """Whether a command is one of those, such as `target add`."""
-    return name.split(maxsplit=1)[0] in OF_A_WINDMILL
+    return name.split(maxsplit=1)[0] in OF_A_WINDMILL or name in OF_A_HOST
 
 
 ROWS_OF_TARGETS: Mapping[str, Row] = {

@@ -1,9 +1,10 @@
-"""`wmctl secret`: what git must not hold, in this installation and encrypted in Windmill."""
+"""`wmctl secret`: what git must not hold: customers', in this installation and in Windmill, and hosts'."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,25 +14,60 @@ from platform_cli.customers import accounts
 from platform_cli.customers.accounts import SecretNeed
 from platform_cli.customers.asking import Prompt, read_secret
 from platform_cli.customers.doors import tell_door
+from platform_cli.customers.endpoint_secrets import Endpoint, need_of, newest_alone, with_new
 from platform_cli.customers.profile import Profile, read_written
+from platform_cli.customers.relogin import replace_login
 from platform_cli.customers.robot import ensure_secret
 from platform_cli.customers.targeting import find_target
 from platform_cli.customers.visiting import secret_state
+from platform_cli.hosts import bundles, deploy_keys, door_token, runs
+from platform_cli.hosts.connection import Connection, piped
+from platform_cli.hosts.known import Host
+from platform_cli.hosts.speaking import connected, follow, known_hosts, require_done, tell, who
+from platform_cli.instances.access import find_access
+from platform_cli.instances.server import Server
 from platform_cli.options import AsJson, CustomerName, noun
 from platform_cli.site import Site, open_site, operator
 from platform_cli.sync.items import Scope
 from platform_cli.sync.targets import Chosen
 from platform_cli.sync.wire import all_of
 from platform_core import audit
+from platform_core.errors import InvalidInput, StateConflict
+from platform_core.settings import Secret
 
-app = noun("Secrets of customers: set them, see which there are, compare them with Windmill.")
+app = noun("Secrets of customers and of hosts: set, list, check, replace while in use, bundle.")
 
 DIFFERS = 1
+SALT = "windmill-salt"
+OF_CUSTOMERS = ("tenant-login", "ycloud", "calendly", "reader")
+KINDS = (
+    "windmill-database",
+    "door-database",
+    "backup-database",
+    "database-superuser",
+    "database-tls",
+    "superadmin",
+    "door-token",
+    "deploy-key",
+    *OF_CUSTOMERS,
+    SALT,
+)
+_NO_NEW_SALT = (
+    "The salt cannot be replaced in place: servers and workers of the old and of the new one could not read "
+    "each other's secrets, and Windmill has no words to write them anew under another"
+)
 
 OnTarget = Annotated[
     str | None, typer.Option("--target", help="The Windmill meant; default: the target in use.")
 ]
 Local = Annotated[bool, typer.Option("--local", help="This installation alone, no Windmill.")]
+Whose = Annotated[
+    str | None, typer.Argument(metavar="[CUSTOMER]", help="The customer's folder name, or say --host.")
+]
+OfHost = Annotated[str | None, typer.Option("--host", "-H", help="The secrets of this host instead.")]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The bundle, such as prod.tar.age.")]
+Account = Annotated[str, typer.Option("--as", help="Who to enter as: root, or one who may sudo.")]
+AdminKey = Annotated[Path | None, typer.Option(help="That account's private key.")]
 
 
 @app.command("set")
@@ -66,13 +102,16 @@ def set_(
 
 
 @app.command("list")
-def list_(customer: CustomerName, as_json: AsJson = False) -> None:
-    """Show which secrets a customer needs and which are here; never a value.
+def list_(customer: Whose = None, host: OfHost = None, as_json: AsJson = False) -> None:
+    """Show which secrets a customer needs and which are here, or a host's with their ages; never a value.
 
     Example: wmctl secret list acme
     """
+    if host is not None:
+        tell(connected(_host(customer, host)).ask("secrets", "list", *(("--json",) if as_json else ())))
+        return
     with open_site() as site:
-        profile = _profile(site, customer)
+        profile = _profile(site, _named(customer))
         rows = [
             {
                 "name": need.name,
@@ -93,14 +132,25 @@ def list_(customer: CustomerName, as_json: AsJson = False) -> None:
 
 
 @app.command("check")
-def check(customer: CustomerName, target: OnTarget = None, as_json: AsJson = False) -> int:
-    """Compare what is wanted here with Windmill, by ciphertext; nothing is decrypted. Exit 1 if they differ.
+def check(
+    customer: Whose = None, host: OfHost = None, target: OnTarget = None, as_json: AsJson = False
+) -> int:
+    """Compare what is wanted here with Windmill, by ciphertext; or ask a host. Exit 1 if something is wrong.
+
+    Of a host: what is missing, overdue, open to others, unused, or newer than the newest bundle.
 
     Example: wmctl secret check acme --target prod
     """
+    if host is not None:
+        if as_json:
+            raise InvalidInput(
+                "A host's check is text", next_step="See `wmctl secret list --host NAME --json`."
+            )
+        tell(connected(_host(customer, host)).ask("secrets", "check"))
+        return 0
     chosen = find_target(target, local=False)
     with open_site() as site:
-        profile = _profile(site, customer)
+        profile = _profile(site, _named(customer))
         needs = [need for need in accounts.list_needs(profile) if need.is_secret]
         states = (
             [_state_here(site, profile, need) for need in needs]
@@ -116,6 +166,163 @@ def check(customer: CustomerName, target: OnTarget = None, as_json: AsJson = Fal
         table = [(row["name"], row["state"]) for row in rows]
         render.table(f"Secrets of {profile.name}", ("secret", "state"), table)
     return 0 if set(states) <= {"ok", "here"} else DIFFERS
+
+
+@app.command("rotate")
+def rotate(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"One of {', '.join(KINDS)}.")],
+    customer: Annotated[
+        str, typer.Argument(metavar="[CUSTOMER]", help="Whose, for tenant-login and ycloud.")
+    ] = "",
+    host: Annotated[str | None, typer.Option("--host", "-H", help="Which host, for all other kinds.")] = None,
+    endpoint: Annotated[str, typer.Option(help="Of ycloud: inbound or status.")] = "inbound",
+    from_: Annotated[
+        str, typer.Option("--from", help="A file with the new secret of ycloud or door-token, - for stdin.")
+    ] = "",
+    end: Annotated[bool, typer.Option("--end", help="Of ycloud: only the newest secret holds now.")] = False,
+    target: OnTarget = None,
+    local: Local = False,
+    patience_s: Annotated[
+        int, typer.Option(min=0, max=3600, help="Of tenant-login: how long jobs with the old one may take.")
+    ] = 60,
+    account: Account = "root",
+    admin_key: AdminKey = None,
+    identity: Annotated[
+        Path | None, typer.Option(help="Of deploy-key: the key to replace. Default: the host's own.")
+    ] = None,
+) -> None:
+    """Replace a secret while it is in use, without a failed request; again ends what was cut.
+
+    Example: wmctl secret rotate windmill-database --host prod
+    """
+    if kind not in KINDS:
+        raise InvalidInput(f"{kind[:40]!r} is no kind of secret", next_step=f"One of {', '.join(KINDS)}.")
+    if kind == SALT:
+        raise StateConflict(_NO_NEW_SALT, next_step="docs/guides/secrets.md says what a leak of it needs.")
+    if kind in OF_CUSTOMERS:
+        with open_site() as site:
+            profile = _profile(site, _named(customer))
+            chosen = find_target(target, local=local)
+            if kind == "tenant-login":
+                asyncio.run(_relogin(site, profile, chosen, patience_s))
+            else:
+                _endpoint(site, profile, chosen, Endpoint(kind, endpoint), from_, end=end)
+        return
+    found = _host(customer, host)
+    if kind == "deploy-key":
+        root = connected(found, account, str(admin_key) if admin_key else None)
+        deploy_keys.rotate(root, deploy_keys.KeyFiles(identity or Path(found.identity)), render.note)
+        render.good(f"Another key may deploy to {found.name}; the old one opens nothing.")
+    elif kind == "door-token":
+        asyncio.run(_door_token(found, target, from_))
+    else:
+        follow(connected(found), runs.begin(connected(found), "rotate", who(), kind))
+
+
+@app.command("bundle")
+def bundle(file: File, host: OfHost = None) -> None:
+    """Let a host put all its secrets into one encrypted file, and keep that here.
+
+    Example: wmctl secret bundle prod.tar.age --host prod
+    """
+    chosen = known_hosts().choose(host)
+    kept = bundles.fetch(connected(chosen), file)
+    render.good(f"{file} holds the secrets of {chosen.name}, {kept} bytes. Keep it apart from the copies.")
+
+
+@app.command("unbundle")
+def unbundle(
+    file: File,
+    identity: Annotated[Path, typer.Option(help="The private key of age that opens it.")],
+    host: OfHost = None,
+    account: Account = "root",
+    admin_key: AdminKey = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only open it here, and name what is in it.")
+    ] = False,
+) -> None:
+    """Give a new host the secrets of a lost one; a host that has some of its own refuses.
+
+    Example: wmctl secret unbundle prod.tar.age --identity ~/age.identity --host new --admin-key ~/.ssh/id
+    """
+    if dry_run:
+        render.raw("\n".join(bundles.look(file, identity)))
+        return
+    root = connected(known_hosts().choose(host), account, str(admin_key) if admin_key else None)
+    tell(bundles.put_back(root, file, identity))
+
+
+# --- What the commands share --------------------------------------------------------------------------------
+
+
+async def _relogin(site: Site, profile: Profile, chosen: Chosen | None, patience_s: int) -> None:
+    if chosen is None:
+        await replace_login(site, profile, None, render.note, patience_s=patience_s)
+    else:
+        async with chosen.client() as client:
+            await replace_login(site, profile, client, render.note, patience_s=patience_s)
+    render.good(f"{profile.name} has another database login.")
+
+
+def _endpoint(
+    site: Site, profile: Profile, chosen: Chosen | None, where: Endpoint, from_: str, *, end: bool
+) -> None:
+    need = need_of(profile, where)
+    if end:
+        value = newest_alone(site.secrets, profile, need)
+    else:
+        given = read_secret(from_, _prompt(), f"The new secret of {need.name}")
+        value = with_new(site.secrets, profile, need, given)
+    accounts.keep_value(site.secrets, profile, need, value)
+    tell_door(site, profile, need, value)
+    if chosen is not None:
+        asyncio.run(_send(chosen, profile, need, value))
+    with site.control() as tx:
+        detail = {"secret": need.name, "target": chosen.target.name if chosen else "", "end": end}
+        audit.record(tx, "customer.secret_rotated", operator(), ("tenant", profile.name), detail=detail)
+    if end:
+        render.good(f"Only the newest secret of {need.name} holds now.")
+    else:
+        render.good(
+            f"The old and the new secret of {need.name} hold. When the provider signs with the new one:"
+        )
+        render.note(f"wmctl secret rotate {where.source} {profile.name} --endpoint {where.name} --end")
+
+
+async def _door_token(host: Host, target: str | None, from_: str) -> None:
+    """By a token that was given, or one made in the Windmill meant; the old ones of that name end there."""
+    connection = connected(host)
+    if from_:
+        token = Secret(read_secret(from_, None, "").strip())
+        _rotate_token(connection, token)
+        render.note("The token before still holds in Windmill: delete it there.")
+        return
+    access = find_access(target or "", "", "", "")
+    async with Server(access.url, access.token, access.workspace) as server:
+        token = await door_token.make_token(server, host.name)
+        _rotate_token(connection, token)
+        ended = await door_token.end_other_tokens(server, host.name, token)
+    render.good(f"The door of {host.name} has another token; {ended} older ended in {access.name}.")
+
+
+def _rotate_token(connection: Connection, token: Secret) -> None:
+    with piped(token.reveal().encode()) as given:
+        require_done(connection.ask("secrets", "take", "DOOR_WINDMILL_TOKEN", given=given))
+    follow(connection, runs.begin(connection, "rotate", who(), "door-token"))
+
+
+def _named(customer: str | None) -> str:
+    if not customer:
+        raise InvalidInput("Nobody is named", next_step="Name a customer, or a host with --host.")
+    return customer
+
+
+def _host(customer: str | None, host: str | None) -> Host:
+    if customer:
+        raise InvalidInput(
+            f"That is a secret of a host, and {customer[:40]!r} is a customer", next_step="Say --host."
+        )
+    return known_hosts().choose(host)
 
 
 async def _send(chosen: Chosen, profile: Profile, need: SecretNeed, value: str) -> None:

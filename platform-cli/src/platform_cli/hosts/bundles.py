@@ -23,7 +23,7 @@ from platform_cli.hosts.connection import LOST, Connection, Said, unreachable
 from platform_core.errors import SecretRejected, UnreadableFile
 
 HEADER = b"age-encryption.org/v1\n"
-_LINE = re.compile(r"^SECRET_([A-Z_]+)=.*/([^/]+)$", re.MULTILINE)
+_LINE = re.compile(r"^SECRET_([A-Z_]+)=.*/([^/\n]+)$", re.MULTILINE)
 _KEYS = re.compile(r"^AGE-SECRET-KEY-[A-Z0-9-]+$", re.MULTILINE)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from platform_cli.hosts.connection import Connection, Said
+from platform_cli.hosts.connection import Connection, Said, piped
 from platform_cli.hosts.known import ACCOUNT
 from platform_core.errors import HostUnreachable, InvalidInput, PermissionDenied, UnreadableFile
 
@@ -89,10 +88,7 @@ def _public(file: Path) -> IO[bytes]:
     done = subprocess.run(words, capture_output=True, check=False, stdin=subprocess.DEVNULL)
     if done.returncode:
         raise InvalidInput(f"{file} is no private key without a passphrase", next_step="Name another one.")
-    reading, writing = os.pipe()
-    with os.fdopen(writing, "wb") as stream:
-        stream.write(done.stdout)
-    return os.fdopen(reading, "rb")
+    return piped(done.stdout)
 
 
 def _try(root: Connection, key: Path) -> None:

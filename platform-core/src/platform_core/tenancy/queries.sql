@@ -145,6 +145,44 @@ WHERE known.tenant_id = %(tenant_id)s
 ORDER BY known.login
 LIMIT 1000;
 
+-- name: tenant_login_list_present
+-- purpose: The logins of a customer that were not retired, the newest last: one, or two while the second takes over.
+-- run as: platform
+-- locks: none
+-- replay: reads only
+SELECT known.login
+FROM control.tenant_login AS known
+WHERE known.tenant_id = %(tenant_id)s AND known.retired_at IS NULL
+ORDER BY known.created_at, known.login
+LIMIT 1000;
+
+-- name: tenant_login_set
+-- purpose: The login that the customer's scripts use from now on.
+-- run as: platform
+-- locks: the customer's row
+-- replay: no row when it was that one before
+UPDATE control.tenant AS tenant
+SET login = %(login)s
+WHERE tenant.id = %(tenant_id)s AND tenant.login <> %(login)s;
+
+-- name: tenant_login_retire
+-- purpose: One login is gone for good; its name stays known, so that it is not given out again.
+-- run as: platform
+-- locks: the login's row
+-- replay: no row when it was retired before
+UPDATE control.tenant_login AS known
+SET retired_at = now()
+WHERE known.login = %(login)s AND known.retired_at IS NULL;
+
+-- name: session_count_of_login
+-- purpose: How many sessions a login has.
+-- run as: platform
+-- locks: none
+-- replay: reads only
+SELECT count(activity.pid)
+FROM pg_catalog.pg_stat_activity AS activity
+WHERE activity.usename = %(login)s;
+
 -- name: role_exists
 -- purpose: Whether the cluster has a role of that name.
 -- run as: platform

@@ -16,7 +16,7 @@ command_secrets() { # names and ages, what is wrong, a bundle that only its reci
         unbundle)
             [ -z "${GATED:-}" ] || die $USAGE "only root puts a bundle back"
             secrets_program unbundle
-            audit unbundled
+            audit unbundled secrets "$(grep -c "^SECRET_" "$ROOT/secrets/secrets.env")"
             ;;
         bundle)
             made=$(secrets_program bundle)

@@ -1,0 +1,61 @@
+"""The token by which a host's door wakes runners: made in Windmill for those scripts alone, ended there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from platform_cli.instances.server import Server, pick, rows
+from platform_core.errors import PermissionDenied
+from platform_core.settings import Secret
+
+RUNNER = "job_runner_cron"
+
+
+def label_of(host: str) -> str:
+    """What a host's tokens are called in Windmill, so that the old ones are found."""
+    return f"door of {host}"
+
+
+async def make_token(server: Server, host: str) -> Secret:
+    """A token that may start each customer's runner, by its exact path, and nothing else.
+
+    A customer made later needs another one. Raises: PermissionDenied when Windmill makes none.
+    """
+    folders = rows((await server.ask("GET", "folders/list?per_page=1000")).body)
+    paths = sorted(f"f/{name}/{RUNNER}" for one in folders if isinstance(name := one.get("name"), str))
+    scripts = [path for path in paths if (await server.ask("GET", f"scripts/exists/p/{path}")).body is True]
+    if not scripts:
+        raise PermissionDenied(
+            f"The workspace {server.workspace} has no runner that the door could wake",
+            next_step="Make a customer first: `wmctl customer new`.",
+        )
+    wanted = {"label": label_of(host), "scopes": [f"jobs:run:scripts:{path}" for path in scripts]}
+    answer = await server.ask("POST", "/api/users/tokens/create", wanted)
+    if not answer.ok or not answer.text.strip():
+        raise PermissionDenied(
+            f"{server.url} makes no token: {answer.status} {answer.text[:120]}",
+            next_step="Use a target whose token is an administrator's and has no scopes.",
+        )
+    return Secret(answer.text.strip())
+
+
+async def end_other_tokens(server: Server, host: str, kept: Secret) -> int:
+    """Take away every other token of that host's door; how many. Raises: PermissionDenied."""
+    ended = 0
+    for prefix in await _prefixes(server, host):
+        if kept.reveal().startswith(prefix):
+            continue
+        answer = await server.ask("DELETE", f"/api/users/tokens/delete/{prefix}")
+        if not answer.ok:
+            raise PermissionDenied(
+                f"{server.url} keeps the old token {prefix}…: {answer.status}",
+                next_step="Delete it in the account's settings.",
+            )
+        ended += 1
+    return ended
+
+
+async def _prefixes(server: Server, host: str) -> Sequence[str]:
+    answer = await server.ask("GET", "/api/users/tokens/list?exclude_ephemeral=true")
+    named = [one for one in rows(answer.body) if pick(one, "label") == label_of(host)]
+    return [prefix for one in named if isinstance(prefix := one.get("token_prefix"), str) and prefix]
