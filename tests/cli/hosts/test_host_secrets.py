@@ -39,7 +39,7 @@ class Desk:
     def say(self, *words: str) -> Said:
         """Run `wmctl secret ...`."""
         path = f"{self.folder}/bin:{path_with_age(self.folder / 'age')}"
-        return Terminal({"XDG_CONFIG_HOME": str(self.folder / "config"), "PATH": path}).run("secret", *words)
+        return Terminal({"XDG_CONFIG_HOME": str(self.folder / "config"), "PATH": path}).say("secret", *words)
 
     @property
     def host(self) -> Path:
