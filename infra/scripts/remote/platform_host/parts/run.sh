@@ -10,9 +10,11 @@ command_start() { # the run goes on when the connection ends
             ;;
         restore) # what opens the copies goes from this connection to the detached half by a pipe, and lies nowhere
             require_root restore
-            pipe=$(mktemp -d "${TMPDIR:-/tmp}/platform-identity.XXXXXX")/identity
-            mkfifo -m 0600 "$pipe"
-            set -- "$@" --identity "$pipe"
+            if [[ " $* " != *" --undo "* ]]; then
+                pipe=$(mktemp -d "${TMPDIR:-/tmp}/platform-identity.XXXXXX")/identity
+                mkfifo -m 0600 "$pipe"
+                set -- "$@" --identity "$pipe"
+            fi
             ;;
         rollback | resume | rotate) ;;
         *) die $USAGE "start knows deploy, rollback, rotate, restore and resume" ;;
