@@ -6,6 +6,7 @@ Containers are played; that PostgreSQL comes up on what is put there is rehearse
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,8 @@ import pytest
 from platform_cli.hosts.speaking import who
 from tests.support.backup_desks import BackupDesk, tree_of
 from tests.support.bundles import VERSION, manifest
-from tests.support.wmctl import Said
+from tests.support.runbooks import commands
+from tests.support.wmctl import REPOSITORY, Said
 
 PLAYED = Path(__file__).resolve().parents[1] / "support/played_docker.py"
 TO = "2026-03-01T10:15:00Z"
@@ -241,6 +243,43 @@ def test_a_customer_that_cannot_be_put_back_has_what_it_had(host: Host, event: s
     assert "acme has what it had; nobody else noticed" in done.out
     assert host.events()[-1] == f"restores heal acme --by {who()}"
     assert (host.serving(), host.is_half_done) == (("live", EVERYTHING), False)
+
+
+# --- What the guide tells to type ---------------------------------------------------------------------------
+
+
+def _told() -> list[str]:
+    pages = (REPOSITORY / "docs/guides/restore.md", REPOSITORY / "ops/runbooks/backup-stale.md")
+    typed = (line for page in pages for line in commands(page.read_text(encoding="utf-8")))
+    return sorted({line for line in typed if line.startswith("wmctl backup ")})
+
+
+@pytest.mark.parametrize("line", _told())
+def test_a_line_of_the_guide_does_what_it_says(host: Host, line: str) -> None:
+    """With the files of this desk in the place of the page's; whoever types it also types the host's name."""
+    file, copies = host.desk.folder / "platform.identity", host.desk.folder / "copies"
+    file.touch(mode=0o600)
+    file.write_text(SECRET)
+    host.desk.holds("backups/copies/20260131T021000Z-deploy.tar.zst.age", b"sealed")
+    (copies / "backups/copies").mkdir(parents=True)
+    (copies / "backups/copies/20260131T031000Z-daily.tar.zst.age").write_bytes(b"sealed")
+    (host.volume / "data.before-20260101T000000Z").mkdir()
+    (host.volume / "data.before-20260101T000000Z/content").write_text("before")
+    (host.played / "list.json").write_text('{"copies": [], "covered": [], "dumps": []}')
+    (host.played / "drill.json").write_text(
+        '{"ok": true, "checks": [{"name": "open", "ok": true, "said": "x"}]}'
+    )
+    (host.played / "drill.code").write_text("0")
+    here = {
+        "platform.identity": str(file),
+        "/srv/platform-copies": str(copies),
+        "~/.ssh/id_ed25519": str(host.desk.folder / "deploy"),
+    }
+    words = [here.get(word, word) for word in shlex.split(line)[2:]]
+    done = host.desk.say(*words, *(("--yes", "prod") if words[0] in ("restore", "forget") else ()))
+
+    assert done.code == (1 if words[0] == "list" else 0), done.out + done.err
+    assert host.is_half_done is False
 
 
 # --- Who may say it, and what is asked first ----------------------------------------------------------------

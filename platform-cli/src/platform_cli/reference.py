@@ -87,6 +87,7 @@ DOCUMENTS: Mapping[str, tuple[str, Fields]] = {
     "attendance show": ("one object", fields_of(results.SessionDetail)),
     "audit list": ("a list of objects", fields_of(Entry)),
     "audit verify": ("one object", ["entries", "head", "ok", "broken"]),
+    "backup list": ("one object", ["copies", "covered", "dumps", "drill", "bundles", "aside"]),
     "booking complete": ("one object", fields_of(Settled)),
     "booking decline": ("one object", fields_of(Settled)),
     "booking enrol": ("one object", fields_of(Enrolled)),
@@ -109,7 +110,17 @@ DOCUMENTS: Mapping[str, tuple[str, Fields]] = {
     "host list": ("a list of objects", ["name", "address", "port", "identity", "keys"]),
     "host status": (
         "one object",
-        ["deployed", "deploying", "lock", "releases", "health", "services", "disk_free_mb", "audit"],
+        [
+            "deployed",
+            "deploying",
+            "restoring",
+            "lock",
+            "releases",
+            "health",
+            "services",
+            "disk_free_mb",
+            "audit",
+        ],
     ),
     "instance check": (
         "one object",

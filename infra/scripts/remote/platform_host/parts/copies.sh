@@ -71,7 +71,8 @@ copies_list() { # what there is, how far back, the last drill, bundles, and what
     drill=$(as_owner "$(backup_folder)" cat "$(backup_folder)/drill.json" 2>/dev/null | jq -c . 2>/dev/null) || drill=null
     bundles=$(find "$ROOT/bundles" -maxdepth 1 -type f ! -name '.*' -printf '%f\t%s\t%TY-%Tm-%TdT%TH:%TM:%.2TSZ\n' 2>/dev/null |
         jq -Rn '[inputs | split("\t") | {name: .[0], bytes: (.[1] | tonumber), at: .[2]}] | sort_by(.name)') || bundles='[]'
-    aside=$(aside_of_cluster | jq -Rn '[inputs]')
+    aside='[]' OLD=$(deployed version)
+    [ -z "$OLD" ] || aside=$(aside_of_cluster | jq -Rn '[inputs]')
     jq -n --argjson found "$found" --argjson drill "${drill:-null}" --argjson bundles "${bundles:-[]}" --argjson aside "$aside" \
         '$found + {drill: $drill, bundles: $bundles, aside: $aside}'
 }
@@ -80,7 +81,7 @@ copies_drill() { # the identity on stdin, WINDMILL_SALT=... too where another th
     local rc=0 keys salt
     keys=$(head -c 65536)
     if ! grep -q '^WINDMILL_SALT=' <<<"$keys"; then
-        salt=$(value_of "$ROOT/secrets/secrets.env" SECRET_WINDMILL_SALT)
+        salt=$(value_of "$ROOT/secrets/secrets.env" SECRET_WINDMILL_SALT) || salt=
         [ ! -r "$salt" ] || keys+=$'\nWINDMILL_SALT='$(cat "$salt")
     fi
     printf '%s\n' "$keys" | in_backup drill --json || rc=$?
