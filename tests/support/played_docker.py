@@ -162,7 +162,7 @@ def main() -> None:
 
 def inspect(words: list[str]) -> None:
     """State, restarts, health; an address; an image."""
-    form, service = words[2], words[3].removeprefix("c-")
+    form, service = words[2], words[-1].removeprefix("c-")
     if "NetworkSettings" in form:
         say("127.0.0.1")
     elif ".Image" in form:
@@ -170,7 +170,9 @@ def inspect(words: list[str]) -> None:
     elif form == "{{.State.Running}}":
         say(str(service in running()).lower())
     else:
-        say("running 0 healthy" if service in running() else "exited 0 none")
+        for name in (word.removeprefix("c-") for word in words[3:]):
+            state = "running 0 healthy" if name in running() else "exited 0 none"
+            say(f"{name} {state} 2026-03-01T10:00:00Z host")
 
 
 if __name__ == "__main__":

@@ -200,13 +200,10 @@ settle_data() { # closed to customers again, unsent messages held, every audit t
 }
 
 serve_again() { # workers begin with an empty folder of their own: it is memory, so flow versions are forgotten with it
-    local service
     compose_old up --detach --no-deps backup worker_default worker_webhook worker_ops "server_$COLOR" door >/dev/null 2>&1 ||
         { WHY="what serves cannot be started" && return 1; }
     wait_for_server "server_$COLOR" "$(old_image)" "$RELEASES/$OLD" "$(worker_count)" || return 1
-    for service in door worker_default worker_webhook worker_ops; do
-        ! has_service "$service" || wait_for_container "$service" || return 1
-    done
+    wait_for_container door worker_default worker_webhook worker_ops || return 1
     NEW_DIR=$RELEASES/$OLD
     smoke || return 1
 }
