@@ -102,9 +102,14 @@ class Vault:
         at: datetime = row[0]
         return at.astimezone(UTC)
 
+    def fill(self) -> None:
+        """Write something and end the segment that it is in."""
+        self.sql("SELECT pg_logical_emit_message(true, 'test', 'x'), pg_switch_wal()")
+
     def switch(self) -> int:
         """End the segment that is written; how many are stored once that one is."""
-        (row,) = self.sql("SELECT pg_walfile_name(pg_current_wal_lsn())")
+        self.sql("SELECT pg_logical_emit_message(true, 'test', 'x')")
+        (row,) = self.sql("SELECT pg_walfile_name(pg_current_wal_insert_lsn())")
         self.sql("SELECT pg_switch_wal()")
         until(lambda: row[0] in {one.name for one in self.segments()}, f"segment {row[0]}")
         return len(self.segments())
@@ -146,6 +151,7 @@ def a_vault(cluster: postgres.Cluster) -> Iterator[Vault]:
         if admin.execute("SELECT 1 FROM pg_roles WHERE rolname = 'backup'").fetchone() is None:
             admin.execute("CREATE ROLE backup REPLICATION CONNECTION LIMIT 4")
         admin.execute(f"ALTER ROLE backup LOGIN PASSWORD '{PASSWORD}'".encode())
+        admin.execute("CHECKPOINT")  # a slot begins at the last one
     place.prepare()
     try:
         yield Vault(cluster, place, str(identity))
@@ -168,6 +174,11 @@ def a_vault(cluster: postgres.Cluster) -> Iterator[Vault]:
                 " WHERE slot_name = 'backup'"
             )
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def new_identity() -> str:
+    """The private key of somebody else."""
+    return str(x25519.Identity.generate())
 
 
 def _give(path: Path) -> None:
