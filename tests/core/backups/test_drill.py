@@ -180,6 +180,15 @@ def test_a_secret_of_windmill_opens_with_both_keys(text: str) -> None:
     assert not opens("no base64!", workspace_key=KEY, salt=Secret(SALT))
 
 
+def test_a_secret_that_a_running_windmill_sealed_opens() -> None:
+    """Read from the database of a server of version 1.743.0 that was told this salt."""
+    of_workspace = "nopkXcAinTRltHgj" + "jjpoqpABdPXNDooY"
+    sealed, salt = "eS4Ji8QtPAqyFsFNzaxDPA==", "not-a-real-salt-0123456789abcdef"
+
+    assert opens(sealed, workspace_key=of_workspace, salt=Secret(salt))
+    assert not opens(sealed, workspace_key=of_workspace, salt=Secret(salt[1:]))
+
+
 def test_with_another_salt_no_sample_of_secrets_opens() -> None:
     """One of 250 does by chance, so a drill asks for all of them."""
     sealed = [_sealed(f"secret {number}", SALT) for number in range(20)]
