@@ -219,6 +219,7 @@ def test_a_clean_repository_passes(sandbox: Sandbox) -> None:
         psycopg.connect(host="db", password="platform_core_test")
         ALTER ROLE app PASSWORD 'not-a-real password';
         PGPASSWORD="$PGPASSWORD"
+        told = {"PGPASSWORD": self.cluster.password}
         WM_TOKEN=<paste the token here>
         YCLOUD_API_KEY=<your key>
         ycloud_api_key="YCLOUD_API_KEY"
