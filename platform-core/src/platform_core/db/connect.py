@@ -22,9 +22,13 @@ from platform_core.errors import (
 Tx: TypeAlias = psycopg.Connection[TupleRow]
 """A connection inside an open transaction: what every verb takes first."""
 
+COMPILED_NEVER = "-c jit=off"
+"""Before PostgreSQL 18 a plan that was told what not to use, as the queue's are, is so expensive on paper
+that it is compiled first: a second of work for a look of a millisecond."""
+
 _SESSION = (
     "-c statement_timeout={statement_timeout_s}s -c lock_timeout=5s "
-    "-c idle_in_transaction_session_timeout=60s -c timezone=UTC"
+    f"-c idle_in_transaction_session_timeout=60s -c timezone=UTC {COMPILED_NEVER}"
 )
 
 

@@ -19,7 +19,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from platform_core.db import load_queries
-from platform_core.db.connect import translated
+from platform_core.db.connect import COMPILED_NEVER, translated
 from platform_core.errors import DatabaseUnavailable, PlatformError
 from platform_core.inbox.events import Delivery, kept_headers, storable_event_id, storable_event_type
 from platform_core.ingest.files import DatabaseFile
@@ -185,7 +185,9 @@ class Store:
 
     async def _asked(self, parameters: Mapping[str, object]) -> _Row:
         if self._connection is None or self._connection.closed:
-            self._connection = await psycopg.AsyncConnection.connect(self.dsn, autocommit=True)
+            self._connection = await psycopg.AsyncConnection.connect(
+                self.dsn, autocommit=True, options=COMPILED_NEVER
+            )
         asking = asyncio.ensure_future(self._connection.execute(Q["batch_receive"], parameters, prepare=True))
         done, _ = await asyncio.wait({asking}, timeout=self.store_s)
         if not done:
