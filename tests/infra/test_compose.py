@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from platform_cli.sync.items import TAGS
+
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "infra" / "compose" / "compose.prod.yml"
 TEXT = COMPOSE.read_text(encoding="utf-8")
@@ -253,14 +255,26 @@ def test_jobs_run_by_the_interpreter_their_packages_were_installed_for() -> None
     assert "--python /opt/platform/bin/python3.12 --target /opt/platform/python" in dockerfile
 
 
+def _tags(name: str) -> set[str]:
+    found = re.fullmatch(r"\$\{\w+:-([^}]*)\}", SERVICES[name]["environment"]["WORKER_TAGS"])
+    assert found is not None
+    return set(found[1].split(","))
+
+
 def test_every_tag_is_taken_by_a_worker() -> None:
     """A job whose tag nobody takes waits for ever."""
-    default = re.compile(r"\$\{\w+:-([^}]*)\}")
-    taken: set[str] = set()
-    for name in WORKERS:
-        found = default.fullmatch(SERVICES[name]["environment"]["WORKER_TAGS"])
-        assert found is not None
-        taken |= set(found[1].split(","))
-    custom = set(SERVICES["server_blue"]["environment"]["CUSTOM_TAGS"].split(","))
+    assert {"python3", "flow", "dependency", "bash", *TAGS} <= set().union(*map(_tags, WORKERS))
 
-    assert {"python3", "flow", "dependency", "bash"} | custom <= taken
+
+def test_no_group_has_a_name_that_windmill_gives_tags_to() -> None:
+    """Measured: to those of a group `default` Windmill adds what its database has for it, lock jobs too."""
+    groups = [SERVICES[name]["environment"]["WORKER_GROUP"] for name in WORKERS]
+
+    assert groups == ["general", "ops", "webhook"]
+    assert [name for name in WORKERS if "dependency" in _tags(name)] == ["worker_ops"]
+
+
+def test_whoever_waits_has_a_worker_that_takes_nothing_else() -> None:
+    """So no customer's long job is in their way; and another worker helps while that one is renewed."""
+    assert _tags("worker_webhook") == {"webhook"}
+    assert "webhook" in _tags("worker_default")

@@ -35,7 +35,10 @@ OWN = {
 }
 """What Einstein Kids decided otherwise than the template proposes."""
 
-VERSIONS = {1: "77acd504b425293736db54d7e9c5750f2a09586ac281cccecaeafc4a362130b9"}
+VERSIONS = {
+    1: "77acd504b425293736db54d7e9c5750f2a09586ac281cccecaeafc4a362130b9",
+    2: "7d35a850c2de82b00591d4fa6f7ae1665a36f94c12645847516fe4b78175af4e",
+}
 """What each version of the template is, by the digest of its files. Older ones are in git's history."""
 
 ITS_VALUES = re.compile(r"einstein|santiago|\bCLP\b|\"CL\"|robótica|\+569?\b", re.IGNORECASE)

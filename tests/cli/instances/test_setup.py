@@ -50,7 +50,7 @@ def test_everything_is_there_afterwards() -> None:
         "request_size_limit_mb": 25,
         "http_route_workspaced_route": False,
         "disable_stats": True,
-        "custom_tags": ["chromium", "ops"],
+        "custom_tags": ["chromium", "ops", "webhook"],
     }
     assert windmill.seed == {"password": "changeme", "disabled": True}
 

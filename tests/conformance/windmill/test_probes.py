@@ -22,7 +22,7 @@ RUNNING = {
     *("scripts.callable_at_once", "scripts.failed_lock_runs_old", "scripts.archived_runs"),
     *("routes.served", "routes.text_left_alone", "routes.references_resolved"),
     *("jobs.failure", "jobs.number", "jobs.resume"),
-    *("isolation.environment", "isolation.processes", "isolation.cache", "flows.drafts"),
+    *("isolation.environment", "isolation.processes", "isolation.cache", "flows.drafts", "workers.lock_jobs"),
 }
 GROUNDS = ("as recorded", "the stand-in", "a real server")
 

@@ -18,6 +18,7 @@ from platform_cli.instances.report import as_document, counts, write_page
 from platform_cli.instances.server import Server
 from platform_cli.instances.setup import ADMINS, RESTARTING, Done, Step, Wanted, set_up
 from platform_cli.options import AsJson, noun
+from platform_cli.sync.items import TAGS
 
 app = noun("A Windmill instance: check it before an upgrade, make a bare one ready.")
 
@@ -102,7 +103,9 @@ def init(
     workspace: Annotated[
         list[str] | None, typer.Option(help="A workspace it must have; by default staging and production.")
     ] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="A worker tag it must know; by default ops.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(help="A worker tag it must know; by default ops and webhook.")
+    ] = None,
     retention_days: Annotated[int, typer.Option(min=1, max=30, help="How long jobs are kept, days.")] = 30,
     seed_password_from: Annotated[
         str,
@@ -123,7 +126,7 @@ def init(
         base_url,
         workspaces=tuple(workspace or ("staging", "production")),
         retention_days=retention_days,
-        tags=tuple(tag or ("ops",)),
+        tags=tuple(tag or TAGS),
         seed_password=read_secret(seed_password_from, "The new password") if seed_password_from else None,
     )
     access = find_access("", url or base_url, token_from, ADMINS)

@@ -19,6 +19,7 @@ from platform_cli.instances.looks import (
     schedules,
     scripts,
     values,
+    workers,
 )
 from platform_cli.instances.probe import Outcome, Probe, Report, Verdict
 from platform_cli.instances.scratch import LOOKING, NotInTime, NotLooked, Scratch
@@ -28,7 +29,19 @@ from platform_core.errors import PermissionDenied, Unavailable
 
 PROBES: tuple[Probe, ...] = tuple(
     probe
-    for module in (listings, exports, scripts, flows, schedules, routes, values, folders, jobs, isolation)
+    for module in (
+        listings,
+        exports,
+        scripts,
+        flows,
+        schedules,
+        routes,
+        values,
+        folders,
+        jobs,
+        isolation,
+        workers,
+    )
     for probe in module.CATALOGUE.probes
 )
 AT_ONCE = 6

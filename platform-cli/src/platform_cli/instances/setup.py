@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from platform_cli.instances.looks.isolation import SEED
 from platform_cli.instances.server import Answer, Json, Server, pick, rows
-from platform_cli.sync.items import Scope
+from platform_cli.sync.items import TAGS, Scope
 from platform_core.errors import PermissionDenied, Refused, StateConflict
 from platform_core.settings import Secret
 
@@ -59,7 +59,7 @@ class Wanted:
     job_timeout_s: int = 900
     wait_s: int = 60
     request_mb: int = 25
-    tags: tuple[str, ...] = ("ops",)
+    tags: tuple[str, ...] = TAGS
     seed_password: Secret | None = None
 
     def settings(self) -> dict[str, Json]:

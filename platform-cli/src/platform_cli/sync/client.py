@@ -7,7 +7,7 @@ are the API's own JSON. Lists are read whole, however many pages they have.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 from urllib.parse import quote
@@ -93,6 +93,17 @@ class Client(Wire):
             "POST", "workspaces/exists", f"look for workspace {self.workspace}", body=body
         )
         return said == "true"
+
+    async def custom_tags(self) -> set[str]:
+        """The tags that items may carry here."""
+        found = await self.read_json("workers/custom_tags", "read the tags of workers")
+        return {tag for tag in found if isinstance(tag, str)} if isinstance(found, list) else set()
+
+    async def tags_with_workers(self, tags: Iterable[str]) -> set[str]:
+        """Those of these tags that a live worker takes."""
+        query = {"tags": ",".join(tags)}
+        found = await self.read_json("workers/exists_workers_with_tags", "ask for workers", query=query)
+        return {tag for tag, taken in found.items() if taken is True} if isinstance(found, dict) else set()
 
     async def users(self) -> list[Row]:
         """The workspace's users."""

@@ -40,6 +40,9 @@ _WAVE = {kind: number for number, kind in enumerate(Kind)}
 SWITCHES = {Kind.SCHEDULE: "enabled", Kind.HTTP_TRIGGER: "mode"}
 """The operational switch of a kind. It belongs to ops: a deploy leaves it as it is unless it is asked."""
 
+TAGS = ("ops", "webhook")
+"""Tags that our items carry and a worker takes: the platform's own work, and what somebody waits for."""
+
 LOCKED_KINDS = frozenset({Kind.SCRIPT, Kind.FLOW})
 
 

@@ -31,6 +31,7 @@ from platform_cli.sync.planning import Asked, Basis, make_plan
 from platform_cli.sync.promoting import Proven
 from platform_cli.sync.staged import in_git, meant_for
 from platform_cli.sync.state import DeployNote, State, read_state
+from platform_cli.sync.tags import Taken, of_tags, read_taken, tags_of
 from platform_cli.sync.targets import Target, Targets
 from platform_cli.sync.undo import base_after_death
 from platform_cli.sync.wire import all_of
@@ -149,7 +150,7 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One customer as it is now. `lock` is ours, if this was seen under it."""
+    """One customer as it is now. `lock` is ours, if this was seen under it; `taken` is of its tags."""
 
     folder: Folder
     state: State
@@ -157,6 +158,7 @@ class Seen:
     plan: Plan
     wish: Wish = Wish()
     lock: Lock | None = None
+    taken: Taken = field(default_factory=Taken)
 
     @property
     def held(self) -> Held | None:
@@ -226,8 +228,11 @@ class Session:
         if proven:
             read = [_promoted(folder, one) for folder, one in zip(read, proven, strict=True)]
         states = await all_of(*map(self._mended, states, lives))
+        taken = await read_taken(
+            self.client, sorted({tag for one in read for tag in tags_of(one.desired.tree)})
+        )
         seen = [
-            self.again(replace(_seen(folder, state, live), lock=lock))
+            self.again(replace(_seen(folder, state, live), lock=lock, taken=taken))
             for folder, state, live in zip(read, states, lives, strict=True)
         ]
         seen = self._wished(seen, wish)
@@ -376,7 +381,7 @@ def _key_among(text: str, known: Collection[Key]) -> Key | None:
 
 
 def _told(seen: Seen) -> Iterable[Notice]:
-    """Deploys that died half-way, who deploys now, and what git says that no commit has."""
+    """Deploys that died half-way, who deploys now, tags without workers, what git says that no commit has."""
     held = seen.state.lock
     if held is not None and (seen.lock is None or held.nonce != seen.lock.nonce):
         says = f"is being deployed by {held.holder} since {_clock(held.since)} ({held.what})"
@@ -390,6 +395,7 @@ def _told(seen: Seen) -> Iterable[Notice]:
         yield Notice(
             Level.DANGER, "f/wmctl", f"may be read by {group}, who would see every customer's settings"
         )
+    yield from of_tags(seen.desired.tree, seen.taken)
     for warning in seen.desired.warnings:
         yield Notice(Level.WARNING, seen.name, str(warning))
 

@@ -23,6 +23,7 @@ from platform_cli.local.windmill.flows.model import Flow
 from platform_cli.local.windmill.item_files import ItemFile, check_name, read_item_file, read_text
 from platform_cli.local.windmill.jsonb import Json
 from platform_cli.local.windmill.locks import missing_requirement
+from platform_cli.sync.items import TAGS
 from platform_core.errors import InvalidInput, PlatformError, UnreadableFile
 from platform_core.values import TenantSlug, parse_tenant_slug
 
@@ -224,6 +225,7 @@ def _read_script(file: ItemFile, source: Path) -> Script:
         schema=dict,
         has_preprocessor=bool,
         timeout=Decimal,
+        tag=TAGS,  # which worker runs it; here each run has a process of its own
         delete_after_secs=(Decimal(0),),  # nothing of a job is kept here anyway
         labels=list,
         has_on_behalf_of=(False,),

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 from platform_cli.local.windmill import answers, routes
 from platform_cli.local.windmill.answers import HttpAnswer
@@ -17,9 +17,11 @@ from platform_cli.local.windmill.workspace.instance import MOST_WORKSPACES, Inst
 from platform_cli.local.windmill.workspace.jobs import NOT_RUN
 from platform_cli.local.windmill.workspace.schedules import preview
 from platform_cli.local.windmill.workspace.visits import Body, Caller, as_json, refused, said
+from platform_cli.sync.items import TAGS
 
 VERSION = "CE v1.743.0-local"
 _ADMINS = "admins"
+_LANGUAGES = ("python3", "flow", "dependency", "bash", "other")
 
 
 def answer(instance: Instance, asked: Asked) -> HttpAnswer:
@@ -78,6 +80,12 @@ def _detailed(instance: Instance) -> dict[str, object]:
     }
 
 
+def _taken(asked: Asked) -> dict[str, bool]:
+    """As of workers of every group that the platform starts."""
+    tags = parse_qs(asked.query, keep_blank_values=True).get("tags", [""])[0].split(",")
+    return {tag: tag in {*TAGS, *_LANGUAGES} for tag in tags}
+
+
 def _list(instance: Instance) -> HttpAnswer:
     return as_json([_listed(workspace) for workspace in instance.workspaces.values()])
 
@@ -124,6 +132,8 @@ _FOR_ALL: dict[str, _Verb] = {
         Body.read(asked, ("id",)).get("id") in {*instance.workspaces, _ADMINS}
     ),
     "GET workers/list": lambda _, __, ___: as_json([]),
+    "GET workers/custom_tags": lambda _, __, ___: as_json(list(TAGS)),
+    "GET workers/exists_workers_with_tags": lambda _, __, asked: as_json(_taken(asked)),
     "POST schedules/preview": lambda instance, _, asked: preview(Body.read(asked), instance.now()),
     "POST users/tokens/create": lambda instance, caller, asked: members.new_token(
         instance, caller, Body.read(asked)
