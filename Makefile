@@ -111,6 +111,10 @@ bench: setup ## Measure the queue beside its peers, webhook intake, import and p
 rehearsal: setup ## Play a host from bare to serving and back, with what goes wrong; needs root and a Docker engine
 	@$(PY) -m tests.rehearsal $(ARGS)
 
+.PHONY: rehearsal-quick
+rehearsal-quick: setup ## The same, one deploy, one upgrade and one rollback; says so where no engine can be had
+	@$$([ "$$(id -u)" = 0 ] || echo sudo -n) $(PY) -m tests.rehearsal --quick
+
 .PHONY: pictures
 pictures: setup ## Take the pictures of the staff panel in docs/pictures anew; needs Chromium
 	@$(PY) -m tests.pictures $(ARGS)

@@ -25,6 +25,11 @@ def main() -> int:
         "--only", default="", help="scenarios by name, with commas; the first is always played"
     )
     parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="one deploy, one upgrade, one rollback; times are told, not judged",
+    )
+    parser.add_argument(
         "--standin", action="store_true", help="a stand-in for Windmill, also where it can be had"
     )
     parser.add_argument("--built", action="store_true", help="use the images of the rehearsal before")
@@ -33,7 +38,9 @@ def main() -> int:
     began = time.monotonic()
     if os.geteuid() or not engine.docker("version", "--format", "{{.Server.Version}}", check=False):
         _say("This needs root and a Docker engine that answers: docker version.")
-        return 1
+        if options.quick:
+            _say("SKIPPED: 1. No host was played: no engine could be had, or not as root.")
+        return 0 if options.quick else 1
     engine.tidy()
     folder = Path(tempfile.mkdtemp(prefix="rehearsal-"))
     try:
@@ -53,15 +60,20 @@ def _play(options: argparse.Namespace, folder: Path, began: float) -> int:
     _say(f"The world is there after {time.monotonic() - began:.0f} s.")
     play = scenarios.Play(made, _say)
     wanted = set(options.only.split(",")) if options.only else set()
+    wanted |= {scenario.__name__ for scenario in scenarios.QUICK} if options.quick else set()
+    left_out = {scenario.__name__ for scenario in scenarios.NEED_WINDMILL} if not real else set()
     broken = [
         scenario.__name__
         for scenario in scenarios.ALL
-        if _chosen(scenario, wanted) and not _held(scenario, play)
+        if _chosen(scenario, wanted) and scenario.__name__ not in left_out and not _held(scenario, play)
     ]
     _say("\n" + report.table(play.rows))
     if not wanted and not broken:
         report.write(play.rows, facts=_facts(made, began), real=real)
-    missed = [row.what for row in play.rows if not row.met]
+    if left_out and not wanted:
+        _say(f"SKIPPED, because a stand-in runs no jobs: {len(left_out)}: {', '.join(sorted(left_out))}")
+    # How fast somebody else's machine is, is no fault of ours; a failed request is.
+    missed = [row.what for row in play.rows if not row.met and (row.count.failed or not options.quick)]
     _say(
         f"{len(play.rows)} rows; broken: {', '.join(broken) or 'none'}; "
         f"goals missed: {', '.join(missed) or 'none'}"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from tests.rehearsal.engine import build, docker, has_image, run
-from tests.rehearsal.world import IMAGES, REGISTRY, REPLACED, SCRIPTS, World
+from tests.rehearsal.world import IMAGES, REGISTRY, REPLACED, SCRIPTS, World, base
 
 PUSHED = "localhost:5000"
 GOOD = "platform-windmill:rehearsal"
@@ -20,7 +19,7 @@ def build_images(*, real: bool, again: bool = True) -> bool:
 
     Its published image may be out of reach; then a stand-in takes its place, and the caller says so.
     """
-    bases = {name: os.environ.get(name, image) for name, image in REPLACED.items()}
+    bases = {name: base(name) for name in REPLACED}
     real = real and has_image(bases["WINDMILL_BASE_IMAGE"])
     if not again and all(has_image(f"{name}:rehearsal") for name in (*OTHERS, "platform-windmill")):
         return real

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from platform_cli.hosts.ready import Wishes, pack
-from tests.rehearsal.engine import PREFIX, build, docker, run, wait_for
+from tests.rehearsal.engine import PREFIX, build, docker, has_image, run, wait_for
 from tests.rehearsal.prober import Address, ask
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -136,25 +136,42 @@ class World:
 def make(folder: Path) -> World:
     """Images, network, authority, registry, and the bare host. What is cached from before is used again."""
     world = World(folder)
-    debian = _base("DEBIAN_IMAGE")
+    debian = base("DEBIAN_IMAGE")
     for name in ("registry", "vps"):
         build(f"{PREFIX}-{name}", IMAGES / name, DEBIAN=debian)
     docker("network", "create", PREFIX)
     _keys(world)
     _start_registry(world)
     _start_authority(world)
-    _start_host()
-    wait_for(lambda: _runs("ssh"), "SSH of the host")
-    let_in = "mkdir -p -m 0700 ~/.ssh && cat >~/.ssh/authorized_keys && chmod 0600 ~/.ssh/authorized_keys"
-    world.on_host("sh", "-c", let_in, given=(folder / "admin.pub").read_bytes())
-    key = world.on_host("cat", "/etc/ssh/ssh_host_ed25519_key.pub").split()
-    (folder / "known_hosts").write_text(f"{world.ip} {key[0]} {key[1]}\n")
+    hand_over_host(world)
     return world
 
 
-def _base(name: str) -> str:
+def hand_over_host(world: World) -> None:
+    """A bare host, as a hoster hands it over: an administrator's key is in it, its own key is known."""
+    _start_host()
+    wait_for(lambda: _runs("ssh"), "SSH of the host")
+    let_in = "mkdir -p -m 0700 ~/.ssh && cat >~/.ssh/authorized_keys && chmod 0600 ~/.ssh/authorized_keys"
+    world.on_host("sh", "-c", let_in, given=(world.folder / "admin.pub").read_bytes())
+    key = world.on_host("cat", "/etc/ssh/ssh_host_ed25519_key.pub").split()
+    (world.folder / "known_hosts").write_text(f"{world.ip} {key[0]} {key[1]}\n")
+
+
+def lose_host() -> None:
+    """The host is gone with everything on it."""
+    docker("rm", "--force", "--volumes", VPS)
+    docker("volume", "rm", f"{PREFIX}-docker")
+
+
+def base(name: str) -> str:
+    """What an image is built on: as the environment says, else one made here, else the published one."""
     given = os.environ.get(name, "")
-    return given or REPLACED[name]
+    if given or has_image(REPLACED[name]):
+        return given or REPLACED[name]
+    pinned = (ROOT / "infra/docker/bases.env").read_text().splitlines()
+    published = next(line.split("=", 1)[1] for line in pinned if line.startswith(f"{name}="))
+    docker("pull", "--quiet", published, check=False)
+    return published
 
 
 def _runs(unit: str) -> bool:
@@ -262,7 +279,7 @@ def host_values(**other: str) -> str:
     """The host's own values."""
     values = {
         **{f"DOMAIN_{name.upper()}": f"{name}.{DOMAIN}" for name in NAMES},
-        "WINDMILL_ALLOWED": "172.16.0.0/12 127.0.0.0/8",
+        "WINDMILL_ALLOWED": "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16",
         "ACME_EMAIL": "ops@rehearsal.test",
         "ACME_DIRECTORY": f"https://{AUTHORITY}/acme/local/directory",
         "SMOKE_CA": "/opt/platform/proxy/local/root.crt",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.rehearsal.scenarios import around, back, bad, database, jobs, refused, up
+from tests.rehearsal.scenarios import around, back, bad, database, jobs, loss, refused, rotation, up
 from tests.rehearsal.scenarios.play import Play
 
 ALL: tuple[Callable[[Play], None], ...] = (
@@ -34,11 +34,18 @@ ALL: tuple[Callable[[Play], None], ...] = (
     refused.port_taken,
     database.killed_database,
     database.full_disk,
+    rotation.rotations,
+    loss.one_customer,
+    loss.drill,
     back.rollback,
     back.rollback_over_schema,
     around.reboot,
+    loss.total_loss,
 )
-NEED_WINDMILL = (jobs.hostile_job, jobs.greedy_job, jobs.long_job)
+NEED_WINDMILL = (jobs.hostile_job, jobs.greedy_job, jobs.long_job, rotation.rotations, loss.drill)
 """What a stand-in cannot play: it runs no jobs."""
 
-__all__ = ["ALL", "NEED_WINDMILL", "Play"]
+QUICK = (up.bare_host_to_https, up.dry_run, up.upgrade, back.rollback)
+"""What a hosted runner plays for each change."""
+
+__all__ = ["ALL", "NEED_WINDMILL", "QUICK", "Play"]

@@ -1,0 +1,69 @@
+"""The operator's desk: `wmctl` with a configuration of the rehearsal's own, and customers of the cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.rehearsal.engine import Broke, run
+from tests.rehearsal.world import World
+
+HOST = "vps"
+PROGRAMS = Path(__file__).parent / "programs"
+
+
+def wmctl(world: World, *words: str, check: bool = True) -> str:
+    """Say something to the host as an operator does; what it said. Raises: Broke, unless `check` is off."""
+    done = subprocess.run(
+        [sys.executable, "-m", "platform_cli", *words],
+        env={**os.environ, "XDG_CONFIG_HOME": str(world.folder / "config"), "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    if check and done.returncode:
+        said = done.stdout[-1500:] + done.stderr[-1500:]
+        raise Broke(f"wmctl {' '.join(words[:3])} ended with {done.returncode}: {said}")
+    return done.stdout
+
+
+def know(world: World) -> None:
+    """Tell the desk of the host: its address, the key that may deploy, its pinned key."""
+    wmctl(world, "host", "remove", HOST, check=False)
+    key = world.folder / "host_key.pub"
+    key.write_text(world.on_host("cat", "/etc/ssh/ssh_host_ed25519_key.pub") + "\n")
+    fingerprint = run("ssh-keygen", "-l", "-f", str(key)).split()[1]
+    wmctl(
+        world,
+        *("host", "add", HOST, "--address", world.ip, "--identity", str(world.folder / "deploy")),
+        *("--fingerprint", fingerprint),
+    )
+
+
+def admin(world: World) -> tuple[str, ...]:
+    """Options that enter as an administrator."""
+    return ("--host", HOST, "--as", "root", "--admin-key", str(world.folder / "admin"))
+
+
+def identity(world: World) -> str:
+    """The file that opens copies; it is on no host."""
+    file = world.folder / "backup.identity"
+    file.chmod(0o600)
+    return str(file)
+
+
+def customers(world: World, *words: str) -> dict[str, list[str]]:
+    """Say one of make, note WORD, damage or show to the customers' databases; the notes of each customer."""
+    image = world.digests["platform-backup"]
+    said = world.on_host(
+        *("docker", "run", "--rm", "--interactive", "--network", "none", "--user", "10002:10002"),
+        *("--volume", "platform_socket:/run/postgresql", "--env", "PGHOST=/run/postgresql"),
+        *("--env", "PGUSER=postgres", "--entrypoint", "python3", image, "-", *words),
+        given=(PROGRAMS / "customers.py").read_bytes(),
+    )
+    found: dict[str, list[str]] = json.loads(said.splitlines()[-1])
+    return found
