@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from platform_cli.hosts.connection import Connection, Said, piped
+from platform_cli.hosts.connection import Connection, piped
 from platform_cli.hosts.known import ACCOUNT
 from platform_core.errors import HostUnreachable, InvalidInput, PermissionDenied, UnreadableFile
 
@@ -45,7 +45,7 @@ def rotate(root: Connection, files: KeyFiles, tell: Callable[[str], None]) -> No
             raise UnreadableFile(f"There is no key {files.kept}", next_step="Name the key that is replaced.")
         if not files.new.exists():
             _make(files.new)
-        _done(root.ask("keys", "add", given=_public(files.new)))
+        _say(root, "add", files.new)
         tell("the new key is let in")
         _try(root, files.new)
         tell("the new key opens the program")
@@ -53,7 +53,7 @@ def rotate(root: Connection, files: KeyFiles, tell: Callable[[str], None]) -> No
     if files.new.exists():
         _move(files.new, files.kept)
     _try(root, files.kept)
-    _done(root.ask("keys", "remove", given=_public(files.old)))
+    _say(root, "remove", files.old)
     if _opens(root, files.old):
         raise PermissionDenied(
             f"{root.host.name} still takes the old key {files.old}",
@@ -107,7 +107,9 @@ def _opens(root: Connection, key: Path) -> bool:
         return False
 
 
-def _done(said: Said) -> None:
+def _say(root: Connection, verb: str, key: Path) -> None:
+    with _public(key) as given:
+        said = root.ask("keys", verb, given=given)
     if said.code:
         raise PermissionDenied(
             f"The host did not change its keys: {said.err.strip()[-300:]}",
