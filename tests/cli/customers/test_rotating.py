@@ -6,6 +6,7 @@ import json
 
 import psycopg
 
+from platform_core.tenancy.registry import dsn_for
 from tests.support.customers import Agency
 from tests.support.windmill_workspace import CUT_AFTER, CUT_BEFORE
 
@@ -25,7 +26,7 @@ def opens(agency: Agency, resource: dict[str, object]) -> bool:
     """Whether a job that has this gets in."""
     facts = {name: str(resource[name]) for name in ("dbname", "user", "password")}
     try:
-        psycopg.connect(agency.cluster.admin_dsn, **facts).close()
+        psycopg.connect(dsn_for(agency.cluster.admin_dsn, **facts)).close()
     except psycopg.OperationalError:
         return False
     return True
