@@ -11,9 +11,10 @@ import psycopg
 import pytest
 
 from platform_cli.local import postgres
-from platform_core.backups.dumps import GLOBALS, dump_all
+from platform_core.backups.dumps import GLOBALS, database_of, dump_all
 from platform_core.backups.place import Dump
 from platform_core.backups.sealing import unseal
+from platform_core.errors import UnknownTenant
 from platform_core.tenancy import life
 from platform_core.values import Actor, SystemClock
 from tests.support.databases import Databases, TenantDatabase
@@ -110,10 +111,6 @@ def test_one_customer_comes_out_of_a_copy(
     script = _restored(vault, content, tmp_path)
     assert f"GRANT CONNECT ON DATABASE {pair[0].name} TO {pair[0].login};" in script
 
-    missing = vault.run("customer", "nobody", stdin=vault.identity, check=3)
-    assert b"The copy has no customer and no database 'nobody'" in missing.stderr
-    assert missing.stdout == b""
-
 
 def test_the_login_that_copies_reads_no_customer(
     dumped: tuple[Vault, list[Dump]], pair: tuple[TenantDatabase, TenantDatabase]
@@ -124,3 +121,17 @@ def test_the_login_that_copies_reads_no_customer(
 
     with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
         psycopg.connect(dsn)
+
+
+def test_a_customer_that_no_copy_knows_is_said(
+    dumped: tuple[Vault, list[Dump]], pair: tuple[TenantDatabase, TenantDatabase]
+) -> None:
+    """By whatever name it was asked for."""
+    vault, _ = dumped
+    dsn = vault.cluster.admin_dsn
+
+    assert database_of(dsn, "gamma", known=[pair[0].name, "platform_control"]) == pair[0].name
+    assert database_of(dsn, "windmill", known=["windmill"]) == "windmill"
+    for name, known in (("nobody", ["platform_control"]), ("gamma", ["platform_control"]), ("gamma", [])):
+        with pytest.raises(UnknownTenant, match="The copy has no customer and no database"):
+            database_of(dsn, name, known=known)

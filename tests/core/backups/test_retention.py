@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import json
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from platform_core.backups.copies import prune
+from platform_core.backups.place import Copy, Place
 from platform_core.backups.retention import DAILY, MONTHLY, WEEKLY, YOUNG, kept
+from platform_core.backups.segments import Segment
 
 NOW = datetime(2026, 6, 30, 4, tzinfo=UTC)
 MOMENTS = st.lists(
@@ -62,3 +67,33 @@ def test_time_alone_takes_away_young_ones_only(made: list[datetime], days: int) 
     lost = kept(made, NOW).all - later
 
     assert all(at > NOW - YOUNG for at in lost)
+
+
+class _Now:
+    """A clock that stands."""
+
+    def now(self) -> datetime:
+        """Always the same."""
+        return NOW
+
+
+def test_the_log_stays_for_the_seven_days_and_no_longer(tmp_path: Path) -> None:
+    """Older copies are had as they were taken; what only they would need of the log goes."""
+    place = Place(
+        tmp_path / "b", tmp_path / "s", tmp_path / "d", tmp_path / "x", tmp_path / "p", "host=x", time(3, 10)
+    )
+    place.prepare()
+    place.wal("7").mkdir()
+    for day, at in enumerate(_daily(40)):
+        copy = Copy(f"{at:%Y%m%dT%H%M%SZ}-daily", "daily", at, at, 1, "7", 40 - day, 1, 1, "0" * 64, 170006)
+        place.sealed_copy(copy).touch()
+        (place.copies / f"{copy.name}.json").write_text(json.dumps(copy.as_json()), encoding="ascii")
+        segment = Segment(1, 41 - day, at + timedelta(minutes=1), "0" * 64)
+        (place.wal("7") / segment.file_name).touch()
+    prune(place, _Now())
+
+    assert {copy.ended_at for copy in place.list_copies()} == kept(_daily(40), NOW).all
+    assert [reach.until - reach.anchor.ended_at for reach in place.reaches()][-7:] == [
+        timedelta(days=behind, minutes=1) for behind in range(6, -1, -1)
+    ]
+    assert len(place.list_segments()["7"]) == 7

@@ -10,6 +10,7 @@ import pickle
 import subprocess
 import sys
 import traceback
+from datetime import time
 from pathlib import Path
 
 import pytest
@@ -328,3 +329,37 @@ def test_importing_settings_brings_nothing_heavy() -> None:
 
     assert not {"psycopg", "pydantic", "structlog", "httpx", "asyncio", "importlib.metadata"} & set(listed)
     assert issubclass(SecretRejected, PlatformError)
+
+
+def test_the_backup_is_told_its_folders_its_source_and_its_hour(tmp_path: Path) -> None:
+    """The source without a password: that is in a file."""
+    found = load_settings(
+        {
+            "PLATFORM_BACKUP_FOLDER": str(tmp_path),
+            "PLATFORM_BACKUP_SOURCE": "host=postgres user=backup",
+            "PLATFORM_BACKUP_AT": "23:05",
+        }
+    )
+
+    assert (found.backup_folder, found.backup_source, found.backup_at) == (
+        tmp_path,
+        "host=postgres user=backup",
+        time(23, 5),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PLATFORM_BACKUP_SOURCE", "postgres"),
+        ("PLATFORM_BACKUP_SOURCE", "host=postgres password=platform_core_test"),
+        ("PLATFORM_BACKUP_AT", "25:00"),
+        ("PLATFORM_BACKUP_AT", "3:10"),
+    ],
+)
+def test_what_the_backup_cannot_use_is_refused_by_name(name: str, value: str) -> None:
+    """And a password is not shown."""
+    with pytest.raises(ConfigurationError, match=f"^{name} is ") as refused:
+        load_settings({name: value})
+
+    assert "platform_core_test" not in refused.value.one_line()

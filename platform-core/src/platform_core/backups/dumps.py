@@ -70,7 +70,7 @@ def dump_customer(place: Place, goal: Goal, identity: Identity, name: str) -> No
         place.room("customer") as work,
         recovered(place, goal, identity, data=work / "data", work=work) as server,
     ):
-        database = _database_of(server.dsn, name)
+        database = database_of(server.dsn, name, known=_open_databases(server.dsn))
         programs = place.programs()
         with programs.watched() as words:
             command = _dumping(dsn_for(server.dsn, dbname=database))
@@ -87,8 +87,11 @@ def _open_databases(dsn: str) -> list[str]:
         return list_databases(admin)
 
 
-def _database_of(dsn: str, name: str) -> str:
-    known = _open_databases(dsn)
+def database_of(dsn: str, name: str, *, known: Sequence[str]) -> str:
+    """The database that a customer's name, or its own, means in a cluster that has these.
+
+    Raises: UnknownTenant.
+    """
     if name in known:
         return name
     if CONTROL_DATABASE in known:
