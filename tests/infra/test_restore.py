@@ -120,8 +120,9 @@ def test_everything_goes_back_and_what_was_there_stays_until_it_is_forgotten(hos
     assert events == [
         f"recover --to {TO} --json",
         "stop door worker_webhook worker_default worker_ops server_blue",
-        "stop postgres",
+        "psql SELECT pg_switch_wal()",
         "stop backup",
+        "stop postgres",
         "exchanged",
         "up postgres",
         f"restores settle --copy 20260301T031000Z-daily --to 2026-03-01T10:14:59Z --by {who()}",

@@ -120,7 +120,12 @@ def task(words: list[str]) -> None:
 
 def inside(words: list[str]) -> None:
     """`docker exec CONTAINER PROGRAM ...`."""
-    if words[:2] == ["backup", "customer"]:
+    if words[0] == "psql":
+        statement = words[-1].removeprefix("--command=")
+        if "pg_switch_wal" in statement:
+            event(f"psql {statement}")
+        say("0/3000000" if "pg_switch_wal" in statement else "1")
+    elif words[:2] == ["backup", "customer"]:
         identity = sys.stdin.read()
         event(f"dump {' '.join(words[2:])}")
         if "AGE-SECRET-KEY" not in identity:
@@ -157,7 +162,7 @@ def main() -> None:
         case "inspect":
             inspect(words)
         case "exec":
-            inside(words[3:])
+            inside(words[3:] if words[1] == "--interactive" else words[2:])
 
 
 def inspect(words: list[str]) -> None:

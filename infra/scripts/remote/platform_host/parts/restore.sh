@@ -175,12 +175,27 @@ exchange_data() { # WHY and PHASE say where it stopped
     serve_again || return 1
 }
 
-stop_writers() { # who writes first, then the database, and the backup last: it takes the end of the log with it
+stop_writers() { # who writes first; then the backup, with the end of the log; then the database, which would wait for it
     local grace
     grace=$(setting RESTORE_GRACE_S 10)
     compose_old stop --timeout "$grace" door worker_webhook worker_default worker_ops "server_$COLOR" >/dev/null 2>&1 || return 1
-    compose_old stop postgres >/dev/null 2>&1 || return 1
+    hand_over_log || say "restore: the end of the log is not with the backup; what was there stays beside"
     compose_old stop backup >/dev/null 2>&1 || return 1
+    compose_old stop postgres >/dev/null 2>&1 || return 1
+}
+
+in_database() { # in_database STATEMENT: one value
+    docker exec "$(container_of postgres)" psql --host=/run/postgresql --username=postgres --no-psqlrc --quiet --tuples-only --no-align --command="$1" 2>/dev/null
+}
+
+hand_over_log() { # the backup takes whole parts of the log: this one is closed, and awaited
+    local end
+    end=$(in_database 'SELECT pg_switch_wal()') && [[ $end =~ ^[0-9A-F]+/[0-9A-F]+$ ]] || return 1
+    for _ in {1..40}; do
+        [ "$(in_database "SELECT count(*) FROM pg_stat_replication WHERE usename = 'backup' AND flush_lsn >= '$end'")" = 0 ] || return 0
+        sleep 0.25
+    done
+    return 1
 }
 
 let_logins_in() { # passwords are those of the files, whatever they were when the copy was made
