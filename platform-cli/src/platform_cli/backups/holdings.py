@@ -69,7 +69,8 @@ def read_holdings(answer: str) -> Holdings:
 def findings(held: Holdings, now: datetime) -> Iterator[Row]:
     """What a person must know first: the newest copy, how far back, the drill, secrets, what is aside."""
     yield _newest(held, now)
-    yield from (_span(span, now, is_last=span is held.spans[-1]) for span in held.spans)
+    newest = max((span.end for span in held.spans), default=now)
+    yield from (_span(span, now, is_last=span.end == newest) for span in held.spans)
     if not held.spans:
         yield ("broken", "time", "no instant can be gone back to", "Run `wmctl backup now`.")
     yield _drilled(held.drill, now)
