@@ -20,13 +20,14 @@ REMOTE = REPOSITORY / "infra/scripts/remote"
 # Behind the line is the real program on a folder. A key opens the deploy account when the host lists it.
 SSH = """#!/bin/bash
 while [ $# -gt 2 ]; do [ "$1" != -i ] || key=$2; shift; done
+program="{folder}/host/bin/platform_host.sh --root {folder}/host"
 public=$(ssh-keygen -y -P '' -f "$key" | cut -d' ' -f2)
 case "$1" in
-    root@*) exec bash {folder}/host/bin/platform_host.sh --root {folder}/host ${{2#/opt/platform/bin/platform_host.sh}} ;;
+    root@*) exec bash $program ${{2#/opt/platform/bin/platform_host.sh}} ;;
     *) grep -qF "$public" {folder}/keys || {{ echo 'Permission denied (publickey).' >&2; exit 255; }}
-       exec bash {folder}/host/bin/platform_host.sh --root {folder}/host gate "$2" ;;
+       exec bash $program gate "$2" ;;
 esac
-"""  # noqa: E501 - a script of the shell
+"""
 
 
 @dataclass(frozen=True)
