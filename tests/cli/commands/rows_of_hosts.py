@@ -23,7 +23,7 @@ ROWS_OF_HOSTS: Mapping[str, Row] = {
         {"file": "README.md", "identity": "README.md", "host": "prod"},
         "",
         spoilt=(
-            ({"identity": "nowhere"}, 2, "nowhere cannot be read"),
+            ({"file": "README.md"}, 2, "is no bundle"),
             ({"file": "nowhere.tar.age"}, 2, "nowhere.tar.age cannot be read"),
         ),
     ),

@@ -40,10 +40,14 @@ def test_a_login_is_replaced_and_at_every_write_a_job_gets_one_that_opens(agency
         for fault in (CUT_BEFORE, CUT_AFTER):
             before = what_a_job_gets(agency)
             agency.windmill.plan(fault, at=at)
-            cut = agency.say("secret", "rotate", "tenant-login", agency.name, "--patience-s", "0")
+            cut = agency.say(
+                "secret", "rotate", "tenant-login", "--customer", agency.name, "--patience-s", "0"
+            )
             agency.windmill.heal()
             half = opens(agency, what_a_job_gets(agency))
-            again = agency.say("secret", "rotate", "tenant-login", agency.name, "--patience-s", "5")
+            again = agency.say(
+                "secret", "rotate", "tenant-login", "--customer", agency.name, "--patience-s", "5"
+            )
             after = what_a_job_gets(agency)
             seen.append((cut.code != 0, half, again.code, opens(agency, before), opens(agency, after)))
             assert before["user"] != after["user"]
@@ -60,7 +64,7 @@ def test_a_login_is_replaced_without_a_windmill_too(agency: Agency) -> None:
     """Where scripts run on this machine alone."""
     assert agency.new(local=True).code == 0
     first = agency.store.get(f"tenant/{agency.name}/database_password")
-    said = agency.say("secret", "rotate", "tenant-login", agency.name, local=True)
+    said = agency.say("secret", "rotate", "tenant-login", "--customer", agency.name, local=True)
 
     assert (said.code, "1 old login is gone" in said.err) == (0, True), said
     assert agency.store.get(f"tenant/{agency.name}/database_password") != first
@@ -77,7 +81,7 @@ def test_the_old_and_the_new_secret_of_a_webhook_hold_until_the_old_one_ends(age
     assert agency.new().code == 0
     first = json.loads(agency.store.get(f"tenant/{agency.name}/reader_feed_secrets") or "[]")
     held = []
-    rotate = ("secret", "rotate", "reader", agency.name, "--endpoint", "feed")
+    rotate = ("secret", "rotate", "reader", "--customer", agency.name, "--endpoint", "feed")
     for secret in (NEW, NEW, NEWER):
         file = agency.state / "new"
         file.write_text(f"{secret}\n")

@@ -26,7 +26,7 @@ from platform_cli.hosts.known import Host
 from platform_cli.hosts.speaking import connected, follow, known_hosts, require_done, tell, who
 from platform_cli.instances.access import find_access
 from platform_cli.instances.server import Server
-from platform_cli.options import AsJson, CustomerName, noun
+from platform_cli.options import AsJson, Customer, CustomerName, noun
 from platform_cli.site import Site, open_site, operator
 from platform_cli.sync.items import Scope
 from platform_cli.sync.targets import Chosen
@@ -111,7 +111,7 @@ def list_(customer: Whose = None, host: OfHost = None, as_json: AsJson = False) 
         tell(connected(_host(customer, host)).ask("secrets", "list", *(("--json",) if as_json else ())))
         return
     with open_site() as site:
-        profile = _profile(site, _named(customer))
+        profile = _profile(site, customer)
         rows = [
             {
                 "name": need.name,
@@ -150,7 +150,7 @@ def check(
         return 0
     chosen = find_target(target, local=False)
     with open_site() as site:
-        profile = _profile(site, _named(customer))
+        profile = _profile(site, customer)
         needs = [need for need in accounts.list_needs(profile) if need.is_secret]
         states = (
             [_state_here(site, profile, need) for need in needs]
@@ -171,9 +171,7 @@ def check(
 @app.command("rotate")
 def rotate(
     kind: Annotated[str, typer.Argument(metavar="KIND", help=f"One of {', '.join(KINDS)}.")],
-    customer: Annotated[
-        str, typer.Argument(metavar="[CUSTOMER]", help="Whose, for tenant-login and ycloud.")
-    ] = "",
+    customer: Customer = None,
     host: Annotated[str | None, typer.Option("--host", "-H", help="Which host, for all other kinds.")] = None,
     endpoint: Annotated[str, typer.Option(help="Of ycloud: inbound or status.")] = "inbound",
     from_: Annotated[
@@ -201,7 +199,7 @@ def rotate(
         raise StateConflict(_NO_NEW_SALT, next_step="docs/guides/secrets.md says what a leak of it needs.")
     if kind in OF_CUSTOMERS:
         with open_site() as site:
-            profile = _profile(site, _named(customer))
+            profile = _profile(site, customer)
             chosen = find_target(target, local=local)
             if kind == "tenant-login":
                 asyncio.run(_relogin(site, profile, chosen, patience_s))
@@ -245,8 +243,9 @@ def unbundle(
 
     Example: wmctl secret unbundle prod.tar.age --identity ~/age.identity --host new --admin-key ~/.ssh/id
     """
+    names = bundles.look(file, identity)  # before any host is asked
     if dry_run:
-        render.raw("\n".join(bundles.look(file, identity)))
+        render.raw("\n".join(names))
         return
     root = connected(known_hosts().choose(host), account, str(admin_key) if admin_key else None)
     tell(bundles.put_back(root, file, identity))
@@ -286,7 +285,9 @@ def _endpoint(
         render.good(
             f"The old and the new secret of {need.name} hold. When the provider signs with the new one:"
         )
-        render.note(f"wmctl secret rotate {where.source} {profile.name} --endpoint {where.name} --end")
+        render.note(
+            f"wmctl secret rotate {where.source} --customer {profile.name} --endpoint {where.name} --end"
+        )
 
 
 async def _door_token(host: Host, target: str | None, from_: str) -> None:
@@ -309,12 +310,6 @@ def _rotate_token(connection: Connection, token: Secret) -> None:
     with piped(token.reveal().encode()) as given:
         require_done(connection.ask("secrets", "take", "DOOR_WINDMILL_TOKEN", given=given))
     follow(connection, runs.begin(connection, "rotate", who(), "door-token"))
-
-
-def _named(customer: str | None) -> str:
-    if not customer:
-        raise InvalidInput("Nobody is named", next_step="Name a customer, or a host with --host.")
-    return customer
 
 
 def _host(customer: str | None, host: str | None) -> Host:
@@ -340,7 +335,7 @@ def _state_here(site: Site, profile: Profile, need: SecretNeed) -> str:
     return "missing" if accounts.kept_value(site.secrets, profile, need) is None else "here"
 
 
-def _profile(site: Site, customer: str) -> Profile:
+def _profile(site: Site, customer: str | None) -> Profile:
     slug = site.tenant(customer).slug  # before it becomes part of a path
     return read_written(site.root / "customers" / slug).profile
 
