@@ -47,15 +47,15 @@ def drilled(days: int, *, ok: bool = True) -> dict[str, object]:
 def document(**other: object) -> str:
     """What a host answers that is well, but for what is said."""
     bundle = {"name": "secrets.tar.age", "bytes": 9, "at": (NOW - timedelta(days=3)).isoformat()}
-    return json.dumps({
+    well: dict[str, object] = {
         "copies": [copy(33), copy(9)],
         "covered": [span(1)],
         "dumps": [],
         "drill": drilled(2),
         "bundles": [bundle],
         "aside": [],
-        **other,
-    })  # fmt: skip
+    }
+    return json.dumps({**well, **other})
 
 
 @pytest.fixture
