@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,5 +93,11 @@ def test_a_restored_cluster_is_copied_at_once_and_both_pasts_can_be_had(vault: V
     assert (again.copy, again.timeline) == (place.list_copies()[0].name, 3)
     newest = restore(place, decide_goal(place, name=None, to=LATEST), vault.keys, replace=True, clock=clock)
     assert newest.copy == place.list_copies()[1].name
-    with _living(vault) as living:
+    with _living(vault) as living, living.serving():
         _do(living, "DROP TABLE after_all")
+        until(lambda: _do(living, "SELECT count(*) FROM pg_stat_replication") == "1", "the backup to follow")
+        pid = int((place.data / "postmaster.pid").read_text(encoding="ascii").split()[0])
+        began = time.monotonic()
+        os.kill(pid, signal.SIGINT)  # what is not sealed yet is on the server's disk: it need not wait
+        until(lambda: not (place.data / "postmaster.pid").exists(), "the database to end in order")
+        assert time.monotonic() - began < 20

@@ -31,6 +31,7 @@ _DATA = struct.Struct("!cQQQ")
 _ALIVE = struct.Struct("!cQQB")
 _STATUS = struct.Struct("!cQQQQB")
 _SILENCE_S = 60
+_HURRY_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +103,10 @@ class Replication:
         return row[1].encode("latin-1")
 
     def stream(self, begin: int, timeline: int) -> Iterator[Chunk | None]:
-        """The log from a place on, without an end; None whenever nothing came for a second.
+        """The log from a place on; None whenever nothing came for a second. Ends when the server is ending.
 
+        A server that is told to stop waits until all that it sent is safe, and asks for that again and again;
+        the part of a segment is not, and need not be: it is on the server's disk.
         Raises: LogGone, DatabaseUnavailable when the server goes away or falls silent.
         """
         command = b"START_REPLICATION SLOT %b PHYSICAL %X/%X TIMELINE %d"
@@ -111,7 +114,7 @@ class Replication:
         result = self._connection.exec_(words)
         if result.status != pq.ExecStatus.COPY_BOTH:
             raise _failure(result.error_message)
-        heard = time.monotonic()
+        heard, asked = time.monotonic(), -_HURRY_S
         while True:
             size, message = self._connection.get_copy_data(1)
             if size < 0:
@@ -128,6 +131,9 @@ class Replication:
                 _, at, _, sent = _DATA.unpack_from(block)
                 yield Chunk(at, block[_DATA.size :], _EPOCH + timedelta(microseconds=sent))
             elif _ALIVE.unpack_from(block)[3]:
+                if heard - asked < _HURRY_S:
+                    return
+                asked = heard
                 yield Chunk(0, b"", _EPOCH)  # it asks for a sign of life
 
     def confirm(self, *, received: int, safe: int) -> None:
