@@ -38,7 +38,7 @@ def main(verb: str, word: str = "") -> None:
             connection.execute("CREATE SCHEMA IF NOT EXISTS rehearsal")
             connection.execute("CREATE TABLE IF NOT EXISTS rehearsal.note (word text PRIMARY KEY)")
             if verb in {"make", "note"}:
-                connection.execute("INSERT INTO rehearsal.note VALUES (%s)", [word or "first"])
+                connection.execute("INSERT INTO rehearsal.note VALUES (%s) ON CONFLICT DO NOTHING", [word or "first"])
             if verb == "damage" and slug == "acme":
                 connection.execute("DELETE FROM rehearsal.note")
             connection.execute("SELECT pg_switch_wal()")

@@ -26,6 +26,7 @@ as_owner() { # as_owner FOLDER PROGRAM [WORD...]
     local owner
     owner=$(stat -c %u:%g "$1")
     shift
+    cd / # the deploy account's own folder is closed to that owner, and `find` must come back to where it began
     if [ "$(id -u)" != 0 ] || [ "${owner%%:*}" = 0 ]; then
         "$@"
     else
