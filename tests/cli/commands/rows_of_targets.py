@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from tests.cli.commands.row import Row
 
-OF_A_WINDMILL = ("host", "instance", "promote", "target")
+OF_A_WINDMILL = ("backup", "host", "instance", "promote", "target")
 """Commands about a Windmill or a machine for one: they need no installation, and have tests of their own."""
 OF_A_HOST = ("secret bundle", "secret unbundle")
 """The like, of a noun that is about customers too."""

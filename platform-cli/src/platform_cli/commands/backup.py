@@ -131,7 +131,7 @@ def send(
 ) -> None:
     """Bring copies back to a host that replaces a lost one; what is there already is left as it is.
 
-    Example: wmctl backup send --from /srv/platform-copies --host prod --admin-key ~/.ssh/id_ed25519
+    Example: wmctl backup send --from /srv/platform-copies --admin-key ~/.ssh/id_ed25519
     """
     connection = _entering(host, account, admin_key)
     with render.progress("sending") as progress:
@@ -146,7 +146,7 @@ def send(
 def restore(
     copy: Annotated[str, typer.Argument(metavar="[COPY]", help="A copy as it was taken; or use --to.")] = "",
     to: Annotated[str, typer.Option("--to", help="An instant such as 2026-01-31T03:10:00Z, or latest.")] = "",
-    customer: OfCustomer = "",
+    whose: OfCustomer = "",
     undo: Annotated[
         bool, typer.Option("--undo", help="Take the last restore back: what it replaced comes again.")
     ] = False,
@@ -166,13 +166,13 @@ def restore(
 
     Example: wmctl backup restore --to 2026-01-31T03:10:00Z --customer acme --identity platform.txt
     """
-    words = _goal(copy, to, undo=undo) + (("--customer", customer) if customer else ())
+    words = _goal(copy, to, undo=undo) + (("--customer", whose) if whose else ())
     if identity is None and not undo:
         raise InvalidInput(
             "A restore opens copies", next_step="Give --identity FILE; it is sent to the host's input."
         )
     connection = _entering(host, account, admin_key)
-    _require_name(connection, _losses(copy, to, customer, undo=undo), yes)
+    _require_name(connection, _losses(copy, to, whose, undo=undo), yes)
     if identity is None:
         follow(connection, connection.ask("start", "restore", *words, "--by", who()))
         return
@@ -183,7 +183,7 @@ def restore(
 
 @app.command("forget")
 def forget(
-    customer: OfCustomer = "",
+    whose: OfCustomer = "",
     host: OnHost = None,
     account: Account = "root",
     admin_key: AdminKey = None,
@@ -194,9 +194,9 @@ def forget(
     Example: wmctl backup forget --customer acme --host prod --admin-key ~/.ssh/id_ed25519
     """
     connection = _entering(host, account, admin_key)
-    whose = f"of {customer} " if customer else ""
-    _require_name(connection, f"What restores {whose}replaced is deleted for good", yes)
-    tell(connection.ask("backup", "forget", *(("--customer", customer) if customer else ()), "--by", who()))
+    of_whom = f"of {whose} " if whose else ""
+    _require_name(connection, f"What restores {of_whom}replaced is deleted for good", yes)
+    tell(connection.ask("backup", "forget", *(("--customer", whose) if whose else ()), "--by", who()))
 
 
 # --- What the commands share --------------------------------------------------------------------------------
