@@ -10,6 +10,7 @@ import sys
 import psycopg
 
 from platform_core.tenancy.cluster import prepare_cluster
+from platform_core.tenancy.door import prepare_door_of_host
 from platform_core.tenancy.provision import provision
 from platform_core.tenancy.registry import dsn_for, list_tenants, open_control
 
@@ -28,6 +29,7 @@ def main(verb: str, word: str = "") -> None:
     """Do it, then show."""
     if verb == "make":
         prepare_cluster(ADMIN)
+        prepare_door_of_host(ADMIN, Kept())
         for slug in ("acme", "other"):
             provision(ADMIN, slug, display_name=slug, timezone="America/Lima", currency="PEN", secrets=Kept())
     with open_control(ADMIN, application="rehearsal") as control:
@@ -38,7 +40,9 @@ def main(verb: str, word: str = "") -> None:
             connection.execute("CREATE SCHEMA IF NOT EXISTS rehearsal")
             connection.execute("CREATE TABLE IF NOT EXISTS rehearsal.note (word text PRIMARY KEY)")
             if verb in {"make", "note"}:
-                connection.execute("INSERT INTO rehearsal.note VALUES (%s) ON CONFLICT DO NOTHING", [word or "first"])
+                connection.execute(
+                    "INSERT INTO rehearsal.note VALUES (%s) ON CONFLICT DO NOTHING", [word or "first"]
+                )
             if verb == "damage" and slug == "acme":
                 connection.execute("DELETE FROM rehearsal.note")
             connection.execute("SELECT pg_switch_wal()")
