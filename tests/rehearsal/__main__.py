@@ -15,7 +15,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.rehearsal import engine, releases, report, scenarios, world
+from tests.rehearsal import engine, releases, report, world
+from tests.rehearsal.scenarios import order
+from tests.rehearsal.scenarios.play import Play
 
 
 def main() -> int:
@@ -58,13 +60,13 @@ def _play(options: argparse.Namespace, folder: Path, began: float) -> int:
     made = world.make(folder)
     releases.push(made)
     _say(f"The world is there after {time.monotonic() - began:.0f} s.")
-    play = scenarios.Play(made, _say)
+    play = Play(made, _say)
     wanted = set(options.only.split(",")) if options.only else set()
-    wanted |= {scenario.__name__ for scenario in scenarios.QUICK} if options.quick else set()
-    left_out = {scenario.__name__ for scenario in scenarios.NEED_WINDMILL} if not real else set()
+    wanted |= {scenario.__name__ for scenario in order.QUICK} if options.quick else set()
+    left_out = {scenario.__name__ for scenario in order.NEED_WINDMILL} if not real else set()
     broken = [
         scenario.__name__
-        for scenario in scenarios.ALL
+        for scenario in order.ALL
         if _chosen(scenario, wanted) and scenario.__name__ not in left_out and not _held(scenario, play)
     ]
     _say("\n" + report.table(play.rows))
@@ -81,17 +83,17 @@ def _play(options: argparse.Namespace, folder: Path, began: float) -> int:
     return 1 if missed or broken else 0
 
 
-def _chosen(scenario: Callable[[scenarios.Play], None], wanted: set[str]) -> bool:
-    return not wanted or scenario.__name__ in {*wanted, scenarios.ALL[0].__name__}
+def _chosen(scenario: Callable[[Play], None], wanted: set[str]) -> bool:
+    return not wanted or scenario.__name__ in {*wanted, order.ALL[0].__name__}
 
 
-def _held(scenario: Callable[[scenarios.Play], None], play: scenarios.Play) -> bool:
+def _held(scenario: Callable[[Play], None], play: Play) -> bool:
     """Whether it came out as it must. Without the first, none of the others means anything."""
     try:
         scenario(play)
     except (engine.Broke, OSError, ValueError) as error:
         _say(f"{scenario.__name__}: {error}")
-        if scenario is scenarios.ALL[0]:
+        if scenario is order.ALL[0]:
             raise
         return False
     return True

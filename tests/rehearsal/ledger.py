@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from tests.rehearsal.engine import Broke
 from tests.rehearsal.world import World
 
-NOTED = "/tmp/rehearsal-acknowledged"  # noqa: S108 - on the host that is played
+NOTED = "/run/rehearsal-acknowledged"
 _PSQL = "docker exec -i platform-postgres-1 psql -h /run/postgresql -U postgres -d windmill -qAtX"
 _WRITER = f"""
 while [ ! -e {NOTED}.stop ]; do

@@ -284,7 +284,7 @@ def host_values(**other: str) -> str:
         "ACME_DIRECTORY": f"https://{AUTHORITY}/acme/local/directory",
         "SMOKE_CA": "/opt/platform/proxy/local/root.crt",
         "HEALTH_WAIT_S": "30",
-        "WATCH_S": "6",
+        "WATCH_S": "8",
         "WORKER_GRACE": "20s",
         "DISK_FREE_MIN_MB": "2000",
         **other,
@@ -324,4 +324,4 @@ def write_secrets(world: World, values: dict[str, str]) -> None:
         paths[f"SECRET_{name}"] = f"/opt/platform/secrets/{name.lower()}.{digest}"
         world.write(paths[f"SECRET_{name}"], value, "0440", "0:10001")
     lines = "".join(f"{name}={path}\n" for name, path in sorted(paths.items()))
-    world.write("/opt/platform/secrets/secrets.env", lines)
+    world.write("/opt/platform/secrets/secrets.env", lines, "0600")

@@ -28,13 +28,13 @@ def bad_workers(play: Play) -> None:
 
 
 def _goes_back(play: Play, version: str, fault: str, what: str) -> None:
-    bundle = releases.release(play.world, version, fault=fault)
+    bundle, before = releases.release(play.world, version, fault=fault), play.serving()
     with play.watched() as count:
         done, seconds = timed(play, "deploy", str(bundle), "--no-backup")
     expect(done, FAILED, "serves, as before")
-    require(play.serving() == "1.1.0", f"1.1.0 serves after {version}")
+    require(play.serving() == before, f"{before} serves after {version}")
     require(play.world.audit()[-1]["event"] == "rolled_back", "the audit tells of the way back")
-    play.unharmed(what, "exit 1, 1.1.0 serves", seconds, count)
+    play.unharmed(what, f"exit 1, {before} serves", seconds, count)
 
 
 def wrong_secret(play: Play) -> None:
@@ -44,12 +44,13 @@ def wrong_secret(play: Play) -> None:
     write_secrets(
         world, {"WINDMILL_DATABASE_URL": "postgres://windmill_b:not-a-real-one@postgres:5432/nowhere"}
     )
-    bundle = play.bundle("1.1.0")
+    before = play.serving()
+    bundle = play.bundle(before)
     with play.watched() as count:
         done, seconds = timed(play, "deploy", bundle, "--no-backup")
     expect(done, FAILED, "serves, as before")
-    play.unharmed("Wrong secret: a database that is not there", "exit 1, 1.1.0 serves", seconds, count)
-    world.write("/opt/platform/secrets/secrets.env", kept)
+    play.unharmed("Wrong secret: a database that is not there", f"exit 1, {before} serves", seconds, count)
+    world.write("/opt/platform/secrets/secrets.env", kept, "0600")
     path = next(line.split("=")[1] for line in kept.splitlines() if line.startswith("SECRET_WINDMILL_SALT="))
     _refused(
         play,

@@ -91,4 +91,10 @@ def _move(world: World, *, to_small: bool) -> None:
     """The database's folder onto a disk of its own that has little room, with a ballast; or back."""
     script = f"docker stop {POSTGRES}\n{_TO_SMALL if to_small else _BACK}\ndocker start {POSTGRES}"
     world.on_host("sh", "-ec", script)
+    wait_for(lambda: _healthy(world), "the database is healthy by its own check", limit_s=90)
     wait_for(world.serves, "it serves", limit_s=60)
+
+
+def _healthy(world: World) -> bool:
+    form = "{{.State.Status}} {{.State.Health.Status}}"
+    return world.on_host("docker", "inspect", "--format", form, POSTGRES) == "running healthy"

@@ -24,7 +24,11 @@ pull() { # all images by digest at once, before anything is touched; those that 
 }
 
 renew_behind() { # door, workers, backup; each ends its work (stop_grace_period) before it goes
-    if [ "$VERB" != rollback ] && [ -n "$OLD" ]; then
+    if [ "$VERB" = rollback ]; then
+        renew compose caddy "${BEHIND[@]}"
+        return
+    fi
+    if [ -n "$OLD" ]; then
         renew compose worker_webhook || return 1 # panels wait for these: they go while the others still work
     fi
     renew compose "${BEHIND[@]}"
@@ -81,7 +85,7 @@ steps() { # everything from the first change to the switch; WHY and PHASE say wh
     say "candidate: healthy"
     PHASE=traffic && mark traffic
     place_proxy "$NEW_DIR" "$NEW_COLOR" || { WHY="the proxy does not take its file" && return 1; }
-    if has_service caddy; then
+    if has_service caddy && [ "$VERB" != rollback ]; then # on the way back the one that runs is renewed with the rest
         compose up --detach --no-deps caddy >/dev/null 2>&1 || { WHY="the proxy cannot be started" && return 1; }
         wait_for_container caddy || return 1
     fi

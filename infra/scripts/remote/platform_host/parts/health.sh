@@ -56,7 +56,7 @@ wait_for_server() { # wait_for_server SERVICE IMAGE DIR WORKERS: WHY says what w
         WHY=$(server_complaint "$@")
         [ -n "$WHY" ] || return 0
         if [ "$SECONDS" -ge "$until" ] || is_final "$WHY"; then return 1; fi
-        sleep 0.3
+        sleep 0.2
     done
 }
 
@@ -79,7 +79,7 @@ wait_for_container() { # wait_for_container SERVICE...
             *) WHY="$WHY: $(last_words "$(container_of "${WHY%% *}")")" && return 1 ;;
         esac
         [ "$good" -lt "$looks" ] || return 0
-        sleep 0.4
+        sleep 0.3
     done
     return 1
 }

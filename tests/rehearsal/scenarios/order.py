@@ -47,5 +47,3 @@ NEED_WINDMILL = (jobs.hostile_job, jobs.greedy_job, jobs.long_job, rotation.rota
 
 QUICK = (up.bare_host_to_https, up.dry_run, up.upgrade, back.rollback)
 """What a hosted runner plays for each change."""
-
-__all__ = ["ALL", "NEED_WINDMILL", "QUICK", "Play"]
