@@ -39,6 +39,8 @@ class NewWindmill(httpx.AsyncBaseTransport):
             ("GET /w/(.+)/folders/get/(.+)", self._folder),
             ("POST /w/(.+)/folders/create", self._create_folder),
             ("POST /w/(.+)/folders/update/(.+)", self._update_folder),
+            ("GET /w/(.+)/variables/get/(.+)", self._variable),
+            ("POST /w/(.+)/variables/create", self._create_variable),
             ("POST /auth/login", self._log_in),
             ("POST /auth/logout", lambda _body: (200, "logged out")),
             ("POST /users/update/.+", self._disable),
@@ -72,7 +74,7 @@ class NewWindmill(httpx.AsyncBaseTransport):
         return 200, [{"id": name, "deleted": False} for name in self.workspaces]
 
     def _create_workspace(self, body: Any) -> _Answer:
-        self.workspaces[body["id"]] = {"users": [], "folders": {}}
+        self.workspaces[body["id"]] = {"users": [], "folders": {}, "variables": {}}
         return 200, f"Created workspace {body['id']}"
 
     def _users(self, _body: object, workspace: str) -> _Answer:
@@ -99,6 +101,16 @@ class NewWindmill(httpx.AsyncBaseTransport):
             return 400, "Bad request: Owner would not have permission to write to folder"
         self.workspaces[workspace]["folders"][name] = folder
         return 200, f"Updated folder {name}"
+
+    def _variable(self, _body: object, workspace: str, path: str) -> _Answer:
+        found = self.workspaces.get(workspace, {}).get("variables", {}).get(path)
+        if found is None:
+            return 404, f"Not found: variable not found at path {path}"
+        return 200, {**found, "value": None}
+
+    def _create_variable(self, body: Any, workspace: str) -> _Answer:
+        self.workspaces[workspace]["variables"][body["path"]] = body
+        return 201, f"variable {body['path']} created"
 
     def _log_in(self, body: Any) -> _Answer:
         taken = body == {"email": SEED, "password": self.seed["password"]} and not self.seed["disabled"]

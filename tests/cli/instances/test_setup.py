@@ -8,6 +8,7 @@ import pytest
 
 from platform_cli.instances.server import Server
 from platform_cli.instances.setup import ADMINS, Done, Step, Wanted, set_up
+from platform_core.backups import CANARY_PATH
 from platform_core.errors import PermissionDenied, Refused
 from platform_core.settings import Secret
 from tests.support.new_windmill import SEED, NewWindmill
@@ -53,6 +54,19 @@ def test_everything_is_there_afterwards() -> None:
         "custom_tags": ["chromium", "ops", "webhook"],
     }
     assert windmill.seed == {"password": "changeme", "disabled": True}
+
+
+def test_backups_have_a_secret_to_try_that_opens_nothing() -> None:
+    """One a workspace, another value each; a repeat leaves it: a copy of yesterday holds it too."""
+    windmill = NewWindmill()
+    _set_up(windmill)
+    made = [windmill.workspaces[name]["variables"][CANARY_PATH] for name in WANTED.workspaces]
+    _set_up(windmill)
+    kept = [windmill.workspaces[name]["variables"][CANARY_PATH] for name in WANTED.workspaces]
+
+    assert kept == made
+    assert [one["is_secret"] for one in made] == [True, True]
+    assert len({one["value"] for one in made}) == len(made)
 
 
 def test_a_second_run_changes_nothing() -> None:

@@ -1,8 +1,8 @@
 """Bring a bare Windmill to the state the platform is designed for, and say of each step whether it changed.
 
 Steps in order: the instance's settings, its worker tags, the two workspaces, in each of them the group of
-deployers, the folder `wmctl` for what was deployed, the folder `ops` with its robot; then the account every
-Windmill is born with. Each step looks, writes only when something is missing, and looks again. What is
+deployers, the folder `wmctl` for what was deployed, the folder `ops` with its robot and the backups' canary;
+then the account every Windmill is born with. Each step looks, writes only when something is missing, and looks again. What is
 there beyond that is left alone: other tags, workspaces, folders and settings.
 """
 
@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from secrets import token_hex
 
 from platform_cli.instances.looks.isolation import SEED
 from platform_cli.instances.server import Answer, Json, Server, pick, rows
 from platform_cli.sync.items import TAGS, Scope
+from platform_core.backups import CANARY_PATH
 from platform_core.errors import PermissionDenied, Refused, StateConflict
 from platform_core.settings import Secret
 
@@ -206,6 +208,7 @@ class _SetUp:
         await self._folder(workspace, STATE_FOLDER, {f"g/{DEPLOYERS}": True}, alone=True)
         rights: dict[str, Json] = {f"g/{DEPLOYERS}": True, OPS.robot: False}
         await self._folder(workspace, OPS.name, rights, alone=False)
+        await self._canary(workspace)
 
     async def _group(self, workspace: str) -> None:
         async def look() -> Json:
@@ -261,6 +264,21 @@ class _SetUp:
 
         wanted: dict[str, Json] = {"rights": dict(rights), **({"owners": []} if alone else {})}
         await self._ensure(f"{workspace}: folder {name}", look, wanted, change)
+
+    async def _canary(self, workspace: str) -> None:
+        """A secret that opens nothing: what a drill of the backups tries the installation's salt on."""
+        variables = f"/api/w/{workspace}/variables"
+
+        async def look() -> Json:
+            answer = await self._server.ask("GET", f"{variables}/get/{CANARY_PATH}?decrypt_secret=false")
+            return {"secret": pick(answer.body, "is_secret")} if answer.ok else None
+
+        async def change() -> None:
+            description = "Opens nothing. A drill of the backups proves with it that secrets come back."
+            variable: dict[str, Json] = {"path": CANARY_PATH, "value": token_hex(16), "is_secret": True}
+            await self._post(f"{variables}/create", {**variable, "description": description})
+
+        await self._ensure(f"{workspace}: secret {CANARY_PATH}", look, {"secret": True}, change)
 
     # --- One step -----------------------------------------------------------------------------------------
 

@@ -5,3 +5,8 @@ A physical copy of all databases at one instant (`copies`), every segment of the
 (`recovery`), put in place (`restoring`) or only tried (`drill`). What is kept is `age` over `zstd` over
 `tar` or over a dump: the stock tools open it. See docs/decisions/0008.
 """
+
+from typing import Final
+
+CANARY_PATH: Final = "f/ops/backup_canary"
+"""The secret of Windmill that a drill tries to open. `wmctl instance init` makes it; it opens nothing."""

@@ -13,6 +13,7 @@ from psycopg.conninfo import make_conninfo
 
 from platform_core import audit
 from platform_core.audit import Verified
+from platform_core.backups import CANARY_PATH
 from platform_core.backups.canary import opens
 from platform_core.backups.contents import last_commit, list_databases, open_all
 from platform_core.backups.recovery import Goal
@@ -28,7 +29,6 @@ from platform_core.tenancy.registry import CONTROL_DATABASE, Tenant, dsn_for, li
 RPO_S = 120
 """How old the newest instant of the copies may be. The log is sealed at least once a minute."""
 WINDMILL = "windmill"
-CANARY_PATH = "f/ops/backup_canary"
 _TIMEOUT_S = 1800
 _HOLES = frozenset(
     {
@@ -219,7 +219,7 @@ def _canary(ground: Ground) -> str:
         secrets = tx.execute(OF_WINDMILL["windmill_secrets"]).fetchall()
     if not secrets:
         raise BackupFailed(
-            "Windmill keeps no secret variable to try", next_step=f"Make one, such as {CANARY_PATH}."
+            "Windmill keeps no secret variable to try", next_step=f"`wmctl instance init` makes one, {CANARY_PATH}."
         )
     shut = [
         f"{workspace}:{path}"
