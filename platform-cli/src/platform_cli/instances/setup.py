@@ -2,8 +2,8 @@
 
 Steps in order: the instance's settings, its worker tags, the two workspaces, in each of them the group of
 deployers, the folder `wmctl` for what was deployed, the folder `ops` with its robot and the backups' canary;
-then the account every Windmill is born with. Each step looks, writes only when something is missing, and looks again. What is
-there beyond that is left alone: other tags, workspaces, folders and settings.
+then the account every Windmill is born with. Each step looks, writes only when something is missing, and
+looks again. What is there beyond that is left alone: other tags, workspaces, folders and settings.
 """
 
 from __future__ import annotations

@@ -219,7 +219,8 @@ def _canary(ground: Ground) -> str:
         secrets = tx.execute(OF_WINDMILL["windmill_secrets"]).fetchall()
     if not secrets:
         raise BackupFailed(
-            "Windmill keeps no secret variable to try", next_step=f"`wmctl instance init` makes one, {CANARY_PATH}."
+            "Windmill keeps no secret variable to try",
+            next_step=f"`wmctl instance init` makes {CANARY_PATH}.",
         )
     shut = [
         f"{workspace}:{path}"
