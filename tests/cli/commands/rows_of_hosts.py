@@ -57,6 +57,12 @@ ROWS_OF_HOSTS: Mapping[str, Row] = {
     "host rollback": Row({"host": "prod"}, "", spoilt=_OTHER),
     "host resume": Row({"host": "prod"}, "", spoilt=_OTHER),
     "host follow": Row({"run": "20260301T101500Z-812-deploy", "host": "prod"}, "", spoilt=_OTHER),
+    "host tunnel": Row({"host": "prod"}, "", spoilt=_OTHER),
+    "host door": Row(
+        {"customers": "acme", "host": "prod"},
+        "",
+        spoilt=(*_OTHER, ({"customers": "nobody"}, 2, "nobody.json cannot be read")),
+    ),
     "host status": Row(
         {"host": "prod"},
         "",

@@ -23,7 +23,7 @@ command_gate() { # what a deploy key may say: one line of plain words, and nothi
 dispatch() {
     local command=${1:-}
     case $command in
-        preflight | deploy | rollback | rotate | resume | status | prune | logs | gate | receive | try | start | supervise | follow | secrets | keys | backup | restore) ;;
+        preflight | deploy | rollback | rotate | resume | status | prune | logs | gate | receive | try | start | supervise | follow | secrets | keys | backup | restore | entry | door) ;;
         *) die $USAGE "there is no command '$command'. See the head of $PROGRAM." ;;
     esac
     [ -d "$STATE" ] || die $REFUSED "$STATE is missing: this host was not made ready. Run: wmctl host bootstrap."

@@ -7,6 +7,8 @@ before anything was changed; 75 another deploy is running; 80 the way back faile
 from __future__ import annotations
 
 import re
+import shlex
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -14,10 +16,13 @@ import typer
 
 from platform_cli import render
 from platform_cli.hosts import pinning, ready, runs
-from platform_cli.hosts.connection import Said
+from platform_cli.hosts.connection import Said, piped, unreachable
+from platform_cli.hosts.doorway import door_file, kept_for_door
 from platform_cli.hosts.known import keys_in, new_host
 from platform_cli.hosts.speaking import connected, known_hosts, require_done, require_word, tell, who
 from platform_cli.hosts.speaking import follow as follow_run
+from platform_cli.hosts.tunnel import PORT, read_entry, require_free
+from platform_cli.hosts.tunnel import tunnel as tunnel_to
 from platform_cli.options import AsJson, Yes, noun
 from platform_cli.root import find_root
 from platform_core.errors import InvalidInput, UnreadableFile
@@ -29,6 +34,10 @@ OnHost = Annotated[
     str | None, typer.Option("--host", "-H", help="Which host; not needed when there is only one.")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Tell what would be done; change nothing.")]
+Account = Annotated[str, typer.Option("--as", help="Who to enter as: root, or one who may sudo.")]
+AdminKey = Annotated[
+    Path | None, typer.Option(help="That account's private key. Default: the one that may deploy.")
+]
 Values = Annotated[
     list[str] | None,
     typer.Option(
@@ -95,12 +104,8 @@ def remove(name: Name) -> None:
 @app.command("bootstrap")
 def bootstrap(
     host: OnHost = None,
-    account: Annotated[
-        str, typer.Option("--as", help="Who to enter as: root, or one who may sudo.")
-    ] = "root",
-    admin_key: Annotated[
-        Path | None, typer.Option(help="That account's private key. Default: the one that may deploy.")
-    ] = None,
+    account: Account = "root",
+    admin_key: AdminKey = None,
     host_values: Annotated[
         Path | None, typer.Option(help="host.env: the host's names and sizes. Needed the first time.")
     ] = None,
@@ -243,6 +248,54 @@ def prune(
     Example: wmctl host prune --keep 3
     """
     tell(connected(known_hosts().choose(host)).ask("prune", "--keep", str(keep)))
+
+
+# --- An administrator at work -------------------------------------------------------------------------------
+
+
+@app.command("tunnel")
+def tunnel(
+    host: OnHost = None,
+    account: Account = "root",
+    admin_key: AdminKey = None,
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Where it begins on this machine.")] = PORT,
+) -> None:
+    """Lead a port of this machine to the host's database until Ctrl-C, and print the variable wmctl needs.
+
+    Example: wmctl host tunnel --host prod --admin-key ~/.ssh/id_ed25519
+    """
+    chosen = known_hosts().choose(host)
+    require_free(port)
+    connection = connected(chosen, account, str(admin_key) if admin_key else None)
+    said = connection.ask("entry", "--by", who())
+    if said.code:
+        tell(said)
+    with tunnel_to(connection, read_entry(said), port) as (dsn, carrier):
+        render.raw(f"export PLATFORM_DATABASE_URL={shlex.quote(dsn)}")
+        render.note(f"The database of {chosen.name} is here until Ctrl-C. Say that line in another terminal.")
+        with suppress(KeyboardInterrupt):
+            _, lost = carrier.communicate()
+            raise unreachable(chosen, lost.decode("utf-8", "replace"))
+
+
+@app.command("door")
+def door(
+    customers: Annotated[list[str], typer.Argument(metavar="CUSTOMER", help="Customers' folder names.")],
+    host: OnHost = None,
+    account: Account = "root",
+    admin_key: AdminKey = None,
+) -> None:
+    """Give the host's door what this installation keeps for customers' webhooks; it serves them at once.
+
+    Example: wmctl host door acme --host prod --admin-key ~/.ssh/id_ed25519
+    """
+    chosen = known_hosts().choose(host)
+    folder = kept_for_door()
+    files = [(name, door_file(folder, name)) for name in customers]
+    connection = connected(chosen, account, str(admin_key) if admin_key else None)
+    for name, content in files:
+        require_done(connection.ask("door", name, "--by", who(), given=piped(content)))
+    render.good(f"The door of {chosen.name} knows {', '.join(customers)}.")
 
 
 # --- What the commands share --------------------------------------------------------------------------------

@@ -105,12 +105,25 @@ class Connection:
             _, err = done.communicate()
         return Said(done.returncode, "", err.decode("utf-8", "replace"))
 
+    def forward(self, local_port: int, inside: str) -> subprocess.Popen[bytes]:
+        """Lead a port of this machine to an address inside the host, until the process is ended.
+
+        The process ends by itself when the host cannot be entered or the port cannot be had.
+        """
+        leads = f"127.0.0.1:{local_port}:{inside}"
+        return self._spawned("-N", "-o", "ExitOnForwardFailure=yes", "-L", leads, line=())
+
     def _started(self, line: str, given: IO[bytes] | None) -> subprocess.Popen[bytes]:
+        return self._spawned("-T", line=(line,), given=given)
+
+    def _spawned(
+        self, *how: str, line: tuple[str, ...], given: IO[bytes] | None = None
+    ) -> subprocess.Popen[bytes]:
         options = [*_OPTIONS, f"UserKnownHostsFile={_quoted(self.known_hosts)}"]
         command = [
-            *("ssh", "-T", "-p", str(self.host.port), "-i", self.identity or self.host.identity),
+            *("ssh", *how, "-p", str(self.host.port), "-i", self.identity or self.host.identity),
             *(word for option in options for word in ("-o", option)),
-            *("--", f"{self.account}@{self.host.address}", line),
+            *("--", f"{self.account}@{self.host.address}", *line),
         ]
         try:
             return subprocess.Popen(

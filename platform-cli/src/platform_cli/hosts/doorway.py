@@ -1,0 +1,37 @@
+"""What this installation keeps of a customer for a door, as a host's door may have it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from platform_cli.root import find_root
+from platform_cli.site import STATE_FOLDER
+from platform_core.errors import ConfigurationError
+from platform_core.ingest.files import SUFFIX, read_door
+from platform_core.settings import load_settings
+
+_HERE = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def kept_for_door() -> Path:
+    """The folder of this installation's door. Raises: ConfigurationError outside a checkout."""
+    settings = load_settings(os.environ)
+    if settings.ingest_folder is not None:
+        return settings.ingest_folder
+    return (settings.state_dir or find_root(Path.cwd()) / STATE_FOLDER) / "ingest"
+
+
+def door_file(folder: Path, customer: str) -> bytes:
+    """A customer's file, after it was judged as a door judges it.
+
+    Raises: ConfigurationError where it leads to a database of this machine; as `read_door`.
+    """
+    path = folder / f"{customer}{SUFFIX}"
+    host = read_door(path).database.host
+    if host in _HERE or host.startswith("/"):
+        raise ConfigurationError(
+            f"{path.name} leads to a database of this machine, {host}",
+            next_step="Write it again through a tunnel: `wmctl host tunnel`, then `wmctl ingest endpoint`.",
+        )
+    return path.read_bytes()
