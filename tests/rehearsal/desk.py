@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.rehearsal.engine import Broke, run
@@ -15,11 +16,16 @@ HOST = "vps"
 PROGRAMS = Path(__file__).parent / "programs"
 
 
-def wmctl(world: World, *words: str, check: bool = True) -> str:
+def terminal(world: World) -> dict[str, str]:
+    """What a terminal of this desk has set."""
+    return {"XDG_CONFIG_HOME": str(world.folder / "config"), "NO_COLOR": "1"}
+
+
+def wmctl(world: World, *words: str, check: bool = True, environment: Mapping[str, str] | None = None) -> str:
     """Say something to the host as an operator does; what it said. Raises: Broke, unless `check` is off."""
     done = subprocess.run(
         [sys.executable, "-m", "platform_cli", *words],
-        env={**os.environ, "XDG_CONFIG_HOME": str(world.folder / "config"), "NO_COLOR": "1"},
+        env={**os.environ, **terminal(world), **(environment or {})},
         capture_output=True,
         text=True,
         check=False,

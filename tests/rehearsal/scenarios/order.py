@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.rehearsal.scenarios import around, back, bad, database, jobs, loss, refused, rotation, up
+from tests.rehearsal.scenarios import around, back, bad, database, jobs, loss, refused, rotation, up, work
 from tests.rehearsal.scenarios.play import Play
 
 ALL: tuple[Callable[[Play], None], ...] = (
@@ -37,12 +37,20 @@ ALL: tuple[Callable[[Play], None], ...] = (
     rotation.rotations,
     loss.one_customer,
     loss.drill,
+    work.first_customer,
     back.rollback,
     back.rollback_over_schema,
     around.reboot,
     loss.total_loss,
 )
-NEED_WINDMILL = (jobs.hostile_job, jobs.greedy_job, jobs.long_job, rotation.rotations, loss.drill)
+NEED_WINDMILL = (
+    jobs.hostile_job,
+    jobs.greedy_job,
+    jobs.long_job,
+    rotation.rotations,
+    loss.drill,
+    work.first_customer,
+)
 """What a stand-in cannot play: it runs no jobs."""
 
 QUICK = (up.bare_host_to_https, up.dry_run, up.upgrade, back.rollback)
