@@ -34,13 +34,19 @@ renew_behind() { # door, workers, backup; each ends its work (stop_grace_period)
     renew compose "${BEHIND[@]}"
 }
 
+bring_up() { # bring_up COMPOSE SERVICE...: as they should be; WHY ends in what Compose said
+    local said how=$1
+    shift
+    said=$("$how" up --detach --no-deps "$@" 2>&1) || { WHY="$* cannot be started: $(tail -n 1 <<<"$said" | cut -c1-300)" && return 1; }
+}
+
 renew() { # renew COMPOSE SERVICE...: together, then each is judged
     local service how=$1 began=$SECONDS
     local -a there=()
     shift
     for service in "$@"; do ! has_service "$service" || there+=("$service"); done
     [ "${#there[@]}" -gt 0 ] || return 0
-    "$how" up --detach --no-deps "${there[@]}" >/dev/null 2>&1 || { WHY="${there[*]} cannot be started" && return 1; }
+    bring_up "$how" "${there[@]}" || return 1
     wait_for_container "${there[@]}" || return 1
     say "renewed: ${there[*]}, $((SECONDS - began)) s"
 }
@@ -69,7 +75,7 @@ steps() { # everything from the first change to the switch; WHY and PHASE say wh
     validate_proxy || return 1
     if has_service postgres; then
         place_certificate "$NEW_ENV" || { WHY="the database's certificate cannot be placed" && return 1; }
-        compose up --detach --no-deps postgres >/dev/null 2>&1 || { WHY="the database cannot be started" && return 1; }
+        bring_up compose postgres || return 1
         wait_for_container postgres || return 1
         known_logins || let_everybody_in || return 1
     fi
@@ -80,13 +86,13 @@ steps() { # everything from the first change to the switch; WHY and PHASE say wh
     service=server_$NEW_COLOR
     say "candidate: $service"
     [ -z "$(container_of "$service")" ] || compose rm --stop --force "$service" >/dev/null 2>&1 || true
-    compose up --detach --no-deps "$service" >/dev/null 2>&1 || { WHY="$service cannot be started" && return 1; }
+    bring_up compose "$service" || return 1
     wait_for_server "$service" "$NEW_IMAGE" "$NEW_DIR" "$([ -n "$OLD" ] && echo 1 || echo 0)" || return 1
     say "candidate: healthy"
     PHASE=traffic && mark traffic
     place_proxy "$NEW_DIR" "$NEW_COLOR" || { WHY="the proxy does not take its file" && return 1; }
     if has_service caddy && [ "$VERB" != rollback ]; then # on the way back the one that runs is renewed with the rest
-        compose up --detach --no-deps caddy >/dev/null 2>&1 || { WHY="the proxy cannot be started" && return 1; }
+        bring_up compose caddy || return 1
         wait_for_container caddy || return 1
     fi
     smoke || return 1
@@ -128,10 +134,10 @@ put_back() { # what served before, whole; the candidate goes. Fails when that ca
         return 0
     fi
     SERVICES=$(compose_old --profile '*' config --services)
-    compose_old up --detach --no-deps "server_$OLD_COLOR" >/dev/null 2>&1 || failed="server_$OLD_COLOR cannot be started"
+    bring_up compose_old "server_$OLD_COLOR" || failed=$WHY
     if [ "$PHASE" != backup ] && has_service postgres; then
         place_certificate "$ROOT/release.env" || failed="the database's old certificate cannot be placed"
-        compose_old up --detach --no-deps postgres >/dev/null 2>&1 || failed="the database cannot be started"
+        bring_up compose_old postgres || failed=$WHY
     fi
     wait_for_server "server_$OLD_COLOR" "$(old_image)" "$RELEASES/$OLD" 0 || failed=$WHY
     case $PHASE in

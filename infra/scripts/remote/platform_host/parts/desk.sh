@@ -1,3 +1,4 @@
+
 # --- What an administrator's desk needs of this host: a way to the database, and a place for the door's files.
 
 command_entry() { # where the database is inside, whom to trust for it, its administrator's password: JSON for a tunnel
