@@ -142,6 +142,18 @@ def test_a_repeat_makes_nothing_anew(host: Host) -> None:
     assert host.listed() == before
 
 
+def test_a_list_whose_last_line_a_hand_left_unended_loses_none(host: Host) -> None:
+    """What is written after it stands on a line of its own."""
+    before = host.listed()
+    listed = host.folder / "secrets.env"
+    listed.write_text(listed.read_text().rstrip("\n"))
+    host.say("renew", "WINDMILL_SUPERADMIN")
+    after = host.listed()
+
+    assert sorted(after) == sorted(before)
+    assert {name for name in after if after[name] != before[name]} == {"WINDMILL_SUPERADMIN"}
+
+
 def test_the_database_proves_itself_by_its_name_and_no_other(host: Host) -> None:
     """What every client checks, with the authority it is given."""
     openssl = shutil.which("openssl")

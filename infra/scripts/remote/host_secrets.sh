@@ -408,7 +408,7 @@ main() {
     esac
     NEXT=$(mktemp "$FOLDER/.list.XXXXXX")
     trap 'rm -f "$NEXT" "$FOLDER"/.new.*' EXIT
-    [ ! -f "$LIST" ] || cat "$LIST" >"$NEXT"
+    [ ! -f "$LIST" ] || awk 1 "$LIST" >"$NEXT" # a last line that a hand left unended would swallow the next
     "$@"
     case $verb in make | put | take | next | renew | authority) sort -o "$NEXT" "$NEXT" && sync "$NEXT" && mv -f "$NEXT" "$LIST" ;; esac
 }

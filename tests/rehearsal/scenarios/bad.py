@@ -50,7 +50,7 @@ def wrong_secret(play: Play) -> None:
         done, seconds = timed(play, "deploy", bundle, "--no-backup")
     expect(done, FAILED, "serves, as before")
     play.unharmed("Wrong secret: a database that is not there", f"exit 1, {before} serves", seconds, count)
-    world.write("/opt/platform/secrets/secrets.env", kept, "0600")
+    world.write("/opt/platform/secrets/secrets.env", f"{kept}\n", "0600")
     path = next(line.split("=")[1] for line in kept.splitlines() if line.startswith("SECRET_WINDMILL_SALT="))
     _refused(
         play,
