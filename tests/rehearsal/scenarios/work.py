@@ -25,7 +25,7 @@ from tests.rehearsal.windmill import Windmill
 from tests.rehearsal.world import World
 
 CUSTOMER = "einstein_kids"
-PLAIN = "no pg_hba.conf entry"
+PLAIN = "no encryption"
 
 
 def first_customer(play: Play) -> None:

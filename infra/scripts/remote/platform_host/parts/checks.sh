@@ -140,7 +140,7 @@ preflight() { # preflight NOW: all checks of the candidate in NEW_DIR; ends the 
     check_config
     check_secrets
     check_login
-    check_room "$NEW_DIR"
+    [ "$VERB" = rollback ] || check_room "$NEW_DIR" # the images of the way back are here, and a full disk may be why it is taken
     check_ports
     check_names
     check_clock "${1:-}"
