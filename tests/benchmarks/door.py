@@ -11,7 +11,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +22,8 @@ from tests.benchmarks.report import Goal, Section, Table, ratio, spread
 from tests.connectors.ycloud.deliveries import SECRET
 from tests.support.databases import Databases, TenantDatabase
 from tests.support.doorstep import REPOSITORY, DoorProcess, door_password, door_process, tell
-from tests.support.load import Load, Order, send
+from tests.support.load import Load, Order, outcome, send, start
+from tests.support.written_flows import until
 
 GOAL_RATE = 2000
 GOAL_SHARE = 0.40
@@ -32,6 +32,7 @@ GOAL_MB = 120.0
 PACE_S = 500
 CONNECTIONS = 128
 LAST_LOAD = 24_000
+_BEGUN = "SELECT 1 FROM inbox.event WHERE event_id LIKE 'killed\\_%' LIMIT 1"
 """More than it can take before it is killed."""
 
 BARE_TABLE = "CREATE TABLE public.bare (body bytea NOT NULL)"
@@ -117,12 +118,13 @@ def _lost(tenant: TenantDatabase, loads: list[Load]) -> int:
 
 
 def _kill(door: DoorProcess, tenant: TenantDatabase) -> Load:
-    """SIGKILL in the middle of a full load."""
-    killer = threading.Timer(0.5, door.process.kill)
-    killer.start()
+    """SIGKILL in the middle of a full load: as soon as the first of it is stored."""
     path = f"/api/r/{tenant.slug}/ycloud/inbound"
-    load = send(Order(door.port, path, SECRET, "killed_", LAST_LOAD, CONNECTIONS))
-    killer.join()
+    loading = start(Order(door.port, path, SECRET, "killed_", LAST_LOAD, CONNECTIONS))
+    with tenant.admin() as admin:
+        until(lambda: admin.execute(_BEGUN).fetchone(), "the first delivery of the last load is stored")
+    door.process.kill()
+    load = outcome(loading)
     if load.answers.get("200") in (None, LAST_LOAD):
         raise SystemExit("The door was not killed in the middle of its load")
     return load

@@ -25,7 +25,7 @@ FILES = sorted(path for path in ROOT.rglob("*") if path.is_file() and "__pycache
 MAX_SCRIPT_LINES = 20
 # The order in which the official CLI (1.819.0) writes the keys of each kind.
 SCRIPT_KEYS = [
-    "summary", "description", "lock", "delete_after_secs", "has_preprocessor", "kind", "schema",
+    "summary", "description", "lock", "delete_after_secs", "has_preprocessor", "kind", "schema", "tag",
 ]  # fmt: skip
 SCHEMA_KEYS = ["$schema", "type", "properties", "required"]
 ROUTE_KEYS = [
@@ -189,7 +189,7 @@ def test_script_files_are_as_the_official_cli_writes_them(script: Path) -> None:
     fields = _yaml(script.with_suffix(".script.yaml"))
 
     assert list(fields) == [key for key in SCRIPT_KEYS if key in fields]
-    assert set(SCRIPT_KEYS) - set(fields) <= {"has_preprocessor", "delete_after_secs"}
+    assert set(SCRIPT_KEYS) - set(fields) <= {"has_preprocessor", "delete_after_secs", "tag"}
     assert list(fields["schema"]) == SCHEMA_KEYS
     assert fields["summary"]
 

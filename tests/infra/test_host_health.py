@@ -14,7 +14,7 @@ RAW = "{service} {state} {restarts} {health} {started} 0123456789ab"
 def judged(*lines: str, began: str = "2026-03-01T10:00:00") -> str:
     """What keeps these containers from being well, for a run that began at a time."""
     script = f"""
-        source {PART}
+        source "{PART}"
         BEGAN_AT={began}
         docker() {{ cat <<<"$LINES_OF_DOCKER"; }}
         condition any | complaint

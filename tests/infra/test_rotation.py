@@ -95,7 +95,7 @@ def host(tmp_path: Path) -> HostFolder:
     made.played.mkdir()
     docker = made.played / "docker"
     script = REPOSITORY / "tests/support/rotating_docker.py"
-    docker.write_text(f'#!/bin/sh\nexec {sys.executable} {script} "$@"\n')
+    docker.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{script}" "$@"\n')
     docker.chmod(0o755)
     (made.root / "bin/platform_host.sh").write_bytes(PROGRAM)
     program = made.root / "bin/host_secrets.sh"

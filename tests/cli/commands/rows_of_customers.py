@@ -40,7 +40,7 @@ ROWS_OF_CUSTOMERS: Mapping[str, Row] = {
     ),
     "customer update": Row(
         {"name": SLUG},
-        "has version 1 of the template, the newest",
+        "has version 2 of the template, the newest",
         "customer from_version to_version written files",
         spoilt=(
             ({"name": "einstein_kid"}, 2, "cannot be read"),

@@ -86,6 +86,11 @@ def _shut(tx: Tx, keyring: Keyring, token: str, *, at: timedelta = timedelta(min
     return found.reason if isinstance(found, Denied) else None
 
 
+def _altered(token: str) -> str:
+    """The same with another last letter; of its bits only some count, so the letter is far from the first."""
+    return token[:-1] + ("g" if token[-1] in "ABCD" else "A")
+
+
 def test_every_way_in_which_a_link_is_not_good_keeps_its_holder_out(tx: Tx, keyring: Keyring) -> None:
     """Each reason by its name; nobody entered, and entries are left as they were."""
     good, short, once, revoked, removed = (
@@ -107,7 +112,7 @@ def test_every_way_in_which_a_link_is_not_good_keeps_its_holder_out(tx: Tx, keyr
     other = keyring_of(keyring.customer)
 
     assert {
-        "forged": _shut(tx, keyring, token_of(good)[:-1] + "A"),
+        "forged": _shut(tx, keyring, _altered(token_of(good))),
         "of other keys": _shut(tx, other, token_of(good)),
         "of another customer": _shut(tx, Keyring("other", keyring.url, keyring.keys), token_of(good)),
         "about another member": _shut(tx, keyring, sign_link(keyring, elsewhere)),
