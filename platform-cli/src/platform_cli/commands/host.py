@@ -289,9 +289,9 @@ def door(
 
     Example: wmctl host door acme --host prod --admin-key ~/.ssh/id_ed25519
     """
+    chosen = known_hosts().choose(host)
     folder = kept_for_door()
     files = [(name, door_file(folder, name)) for name in customers]
-    chosen = known_hosts().choose(host)
     connection = connected(chosen, account, str(admin_key) if admin_key else None)
     for name, content in files:
         require_done(connection.ask("door", name, "--by", who(), given=piped(content)))
