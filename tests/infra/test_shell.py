@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -66,3 +67,8 @@ def test_an_unclean_script_would_be_found(tmp_path: Path) -> None:
     script.write_text("#!/bin/sh\nrm -rf $1/*\n", encoding="utf-8")
 
     assert subprocess.run([SHELLCHECK, script], capture_output=True, check=False).returncode == 1
+
+
+def test_no_container_is_signalled_by_docker() -> None:
+    """After any signal of Docker's it counts as stopped by hand, and stays away after the next reboot."""
+    assert re.findall(r"\b(?:docker|compose\w*) kill\b", PROGRAM.decode()) == []

@@ -79,7 +79,9 @@ place_certificate() { # place_certificate ENV
     chown --reference="$key" "$staging" && chmod 0440 "$staging" && sync "$staging" && mv -f "$staging" "$folder/server.pem" || return 1
     container=$(container_of postgres)
     [ -n "$container" ] && [ "$(docker inspect --format '{{.State.Running}}' "$container")" = true ] || return 0
-    docker kill --signal HUP "$container" >/dev/null
+    # From inside: after a signal of Docker's, any signal, the container counts as stopped by hand and stays away after
+    # the next reboot (seen: the database did not come up again).
+    docker exec "$container" pg_ctl reload --silent >/dev/null
 }
 
 shows_certificate() { # shows_certificate ENV: what answers as `postgres` is the listed certificate, and clients trust it
