@@ -26,7 +26,7 @@ _SAYS_IT_ITSELF = re.compile(
         |retries|start_period|start_interval|profiles|ports|command|MODE|PORT|WORKER_GROUP|WORKER_TAGS|PGDATA
         |BASE_URL|DOMAIN_\w+|PLATFORM_INGEST_FOLDER|PLATFORM_INGEST_WINDMILL_WORKSPACE|PGSSLROOTCERT
         |XDG_DATA_HOME|NO_COLOR|WINDMILL_DIR|PLATFORM_SECRETS|tmpfs|healthcheck|logging|driver|options
-        |security_opt|restart|SLEEP_QUEUE|group_add|user|ACME_\w+|WINDMILL_ALLOWED|stop_grace_period|cap_add|labels|init)\b)""",
+        |security_opt|restart|SLEEP_QUEUE|group_add|user|ACME_\w+|WINDMILL_ALLOWED|stop_grace_period|cap_add|labels)\b)""",
     re.VERBOSE,
 )
 

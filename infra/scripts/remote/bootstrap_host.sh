@@ -17,7 +17,7 @@ readonly ENGINE_FLOOR=25.0 COMPOSE_FLOOR=2.24
 # The key that signs Docker's own packages, for distributions whose Docker is too old.
 readonly DOCKER_KEY=9DC858229FC7DD38854AE2D88D81803C0EBFCD88
 readonly DOCKER_WAYS="Let this host out to it, install Docker $ENGINE_FLOOR and Compose $COMPOSE_FLOOR or newer yourself, or use Debian 13 or Ubuntu."
-readonly TOOLS=(ca-certificates curl jq iptables iproute2 openssl sudo tar util-linux)
+readonly TOOLS=(age ca-certificates curl jq iptables iproute2 openssl sudo tar util-linux)
 
 CHANGED=0
 

@@ -108,7 +108,8 @@ known_logins() { # on the way back, when what serves logs in with the same files
 let_everybody_in() {
     let_in windmill-login SECRET_WINDMILL_DATABASE_URL || return 1
     let_in superuser-password SECRET_DATABASE_SUPERUSER_PASSWORD || return 1
-    let_in backup-password SECRET_BACKUP_DATABASE_PASSWORD
+    let_in backup-password SECRET_BACKUP_DATABASE_PASSWORD || return 1
+    [ -n "$OLD" ] || let_in door-password SECRET_DOOR_DATABASE_PASSWORD # later: rotate door-database
 }
 
 finish() { # past the point of return: the old colour goes, the state is switched

@@ -42,7 +42,7 @@ check_secrets() { # those that the release's files name: there, not empty, root'
         case $mode in *0) ;; *) refuse "everybody can read the secret $file (mode $mode)" "Run: chmod 0440 $file, then rotate it." ;; esac
         [ "$owner" = 0 ] || refuse "the secret $file belongs to user $owner" "Run: chown root:10001 $file."
     done < <(
-        compose config --format json 2>/dev/null | jq -r '.secrets // {} | .[] | .file // empty'
+        jq -r '.secrets // {} | .[] | .file // empty' <<<"$CONFIG"
         value_of "$NEW_ENV" SECRET_DATABASE_CERTIFICATE
         value_of "$NEW_ENV" SECRET_DATABASE_KEY
     )
