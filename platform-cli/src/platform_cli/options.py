@@ -60,6 +60,14 @@ BreakLock = Annotated[
     bool, typer.Option("--break-lock", help="Take the lock from a deploy that died; names whose it was.")
 ]
 
+OnHost = Annotated[
+    str | None, typer.Option("--host", "-H", help="Which host; not needed when there is only one.")
+]
+Account = Annotated[str, typer.Option("--as", help="Who to enter as: root, or one who may sudo.")]
+AdminKey = Annotated[
+    Path | None, typer.Option(help="That account's private key. Default: the one that may deploy.")
+]
+
 
 class Ended(typer.Exit):
     """A command that has said itself how it ended: nothing is added to its words."""

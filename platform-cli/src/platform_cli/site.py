@@ -142,6 +142,19 @@ class Site:
         return open_app(tenant.slug, self.tenant_dsn(tenant), connector_config=self.account(tenant))
 
 
+def state_folder(settings: Settings) -> Path:
+    """Where an installation keeps what is its own. Raises: ConfigurationError outside a checkout."""
+    return settings.state_dir or find_root(Path.cwd()) / STATE_FOLDER
+
+
+def door_folder(settings: Settings, state: Path | None = None) -> Path:
+    """Where the door finds a file for each customer; `state` is the installation's folder where it is known.
+
+    Raises: ConfigurationError outside a checkout, when neither is said.
+    """
+    return settings.ingest_folder or (state or state_folder(settings)) / "ingest"
+
+
 @contextmanager
 def open_site() -> Iterator[Site]:
     """The installation this command works on.

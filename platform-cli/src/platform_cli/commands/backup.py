@@ -21,23 +21,15 @@ from platform_cli.backups.identity import read_identity
 from platform_cli.backups.sending import send as take_there
 from platform_cli.hosts.connection import Connection
 from platform_cli.hosts.speaking import connected, follow, known_hosts, tell, who
-from platform_cli.options import AsJson, Ended, noun
+from platform_cli.options import Account, AdminKey, AsJson, Ended, OnHost, noun
 from platform_core.errors import InvalidInput, InvalidTime, NotConfirmed
 
 app = noun("Copies of a host's data: make, look, try, carry off the host, put back.")
 
 FAILED_CHECK = 1
 
-OnHost = Annotated[
-    str | None, typer.Option("--host", "-H", help="Which host; not needed when there is only one.")
-]
 IdentityFile = Annotated[
     Path, typer.Option("--identity", help="The age identity that opens copies; yours alone to read.")
-]
-Account = Annotated[str, typer.Option("--as", help="Who to enter as: root, or one who may sudo.")]
-AdminKey = Annotated[
-    Path | None,
-    typer.Option("--admin-key", help="That account's private key. Default: the one that may deploy."),
 ]
 OfCustomer = Annotated[
     str, typer.Option("--customer", "-c", help="This customer alone; everybody else works on.")
@@ -208,7 +200,7 @@ def _deploying(host: str | None) -> Connection:
 
 def _entering(host: str | None, account: str, admin_key: Path | None) -> Connection:
     """As an administrator: the deploy key says neither what replaces data nor what a restore reads."""
-    return connected(known_hosts().choose(host), account, str(admin_key) if admin_key else None)
+    return connected(known_hosts().choose(host), account, admin_key)
 
 
 def _holdings(connection: Connection) -> Holdings:

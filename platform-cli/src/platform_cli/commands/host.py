@@ -23,21 +23,14 @@ from platform_cli.hosts.speaking import connected, known_hosts, require_done, re
 from platform_cli.hosts.speaking import follow as follow_run
 from platform_cli.hosts.tunnel import PORT, read_entry, require_free
 from platform_cli.hosts.tunnel import tunnel as tunnel_to
-from platform_cli.options import AsJson, Yes, noun
+from platform_cli.options import Account, AdminKey, AsJson, OnHost, Yes, noun
 from platform_cli.root import find_root
 from platform_core.errors import InvalidInput, UnreadableFile
 
 app = noun("Hosts: make a machine ready, deploy a release to it, go back, look.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The host's name, such as prod.")]
-OnHost = Annotated[
-    str | None, typer.Option("--host", "-H", help="Which host; not needed when there is only one.")
-]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Tell what would be done; change nothing.")]
-Account = Annotated[str, typer.Option("--as", help="Who to enter as: root, or one who may sudo.")]
-AdminKey = Annotated[
-    Path | None, typer.Option(help="That account's private key. Default: the one that may deploy.")
-]
 Values = Annotated[
     list[str] | None,
     typer.Option(
@@ -124,7 +117,7 @@ def bootstrap(
         host_values=_text(host_values) if host_values else "",
         values=dict(_pair(each) for each in values or ()),
     )
-    connection = connected(chosen, account, str(admin_key) if admin_key else None)
+    connection = connected(chosen, account, admin_key)
     with render.working(f"making {chosen.name} ready"):
         said = ready.bootstrap(connection, find_root(Path.cwd()), wishes)
     tell(said)
@@ -266,7 +259,7 @@ def tunnel(
     """
     chosen = known_hosts().choose(host)
     require_free(port)
-    connection = connected(chosen, account, str(admin_key) if admin_key else None)
+    connection = connected(chosen, account, admin_key)
     said = connection.ask("entry", "--by", who())
     if said.code:
         tell(said)
@@ -292,7 +285,7 @@ def door(
     chosen = known_hosts().choose(host)
     folder = kept_for_door()
     files = [(name, door_file(folder, name)) for name in customers]
-    connection = connected(chosen, account, str(admin_key) if admin_key else None)
+    connection = connected(chosen, account, admin_key)
     for name, content in files:
         require_done(connection.ask("door", name, "--by", who(), given=piped(content)))
     render.good(f"The door of {chosen.name} knows {', '.join(customers)}.")

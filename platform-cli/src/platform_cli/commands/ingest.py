@@ -15,8 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 from platform_cli import render
 from platform_cli.given import read_given
 from platform_cli.options import AsJson, CustomerName, noun
-from platform_cli.root import find_root
-from platform_cli.site import STATE_FOLDER, Site, open_site
+from platform_cli.site import Site, door_folder, open_site, state_folder
 from platform_core.errors import InvalidInput, SecretRejected
 from platform_core.ingest.checking import check_doors
 from platform_core.ingest.files import CustomerDoor, DatabaseFile, set_endpoint
@@ -99,7 +98,7 @@ def endpoint(
         tenant = site.tenant(customer)
         site.prepare_door()
         made, path = set_endpoint(
-            _folder(site.settings, site.state),
+            door_folder(site.settings, site.state),
             tenant.slug,
             _database(site, tenant.database_name),
             source=source,
@@ -123,8 +122,8 @@ class _Place:
 def _place(settings: Settings) -> Iterator[_Place]:
     """On a machine of its own the door knows its password and no administrator."""
     if settings.ingest_database_password is not None:
-        state = settings.state_dir or find_root(Path.cwd()) / STATE_FOLDER
-        yield _Place(_folder(settings, state), DoorLogin(door.LOGIN, settings.ingest_database_password))
+        folder = door_folder(settings, state_folder(settings))
+        yield _Place(folder, DoorLogin(door.LOGIN, settings.ingest_database_password))
         return
     with open_site() as site:
         password = site.secrets.get(door.PASSWORD_NAME)
@@ -134,7 +133,7 @@ def _place(settings: Settings) -> Iterator[_Place]:
                 next_step="Run `wmctl ingest endpoint`, or set PLATFORM_INGEST_DATABASE_PASSWORD.",
             )
         yield _Place(
-            _folder(settings, site.state),
+            door_folder(settings, site.state),
             DoorLogin(door.LOGIN, Secret(password)),
             lambda found: _moved(site, found),
         )
@@ -152,10 +151,6 @@ def _database(site: Site, name: str) -> DatabaseFile:
     return DatabaseFile(
         host=str(facts.get("host") or "127.0.0.1"), port=int(facts.get("port") or 5432), dbname=name
     )
-
-
-def _folder(settings: Settings, state: Path) -> Path:
-    return settings.ingest_folder or state / "ingest"
 
 
 def _secrets(source: str) -> list[str]:

@@ -26,7 +26,7 @@ from platform_cli.hosts.known import Host
 from platform_cli.hosts.speaking import connected, follow, known_hosts, require_done, tell, who
 from platform_cli.instances.access import find_access
 from platform_cli.instances.server import Server
-from platform_cli.options import AsJson, Customer, CustomerName, noun
+from platform_cli.options import Account, AdminKey, AsJson, Customer, CustomerName, noun
 from platform_cli.site import Site, open_site, operator
 from platform_cli.sync.items import Scope
 from platform_cli.sync.targets import Chosen
@@ -66,8 +66,6 @@ Whose = Annotated[
 ]
 OfHost = Annotated[str | None, typer.Option("--host", "-H", help="The secrets of this host instead.")]
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The bundle, such as prod.tar.age.")]
-Account = Annotated[str, typer.Option("--as", help="Who to enter as: root, or one who may sudo.")]
-AdminKey = Annotated[Path | None, typer.Option(help="That account's private key.")]
 
 
 @app.command("set")
@@ -208,7 +206,7 @@ def rotate(
         return
     found = _host(customer, host)
     if kind == "deploy-key":
-        root = connected(found, account, str(admin_key) if admin_key else None)
+        root = connected(found, account, admin_key)
         deploy_keys.rotate(root, deploy_keys.KeyFiles(identity or Path(found.identity)), render.note)
         render.good(f"Another key may deploy to {found.name}; the old one opens nothing.")
     elif kind == "door-token":
@@ -247,7 +245,7 @@ def unbundle(
     if dry_run:
         render.raw("\n".join(names))
         return
-    root = connected(known_hosts().choose(host), account, str(admin_key) if admin_key else None)
+    root = connected(known_hosts().choose(host), account, admin_key)
     tell(bundles.put_back(root, file, identity))
 
 

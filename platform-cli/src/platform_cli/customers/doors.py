@@ -8,7 +8,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from platform_cli.customers.accounts import SecretNeed, find_endpoint
 from platform_cli.customers.profile import Profile
-from platform_cli.site import Site
+from platform_cli.site import Site, door_folder
 from platform_core.ingest.files import DatabaseFile, set_endpoint
 
 
@@ -28,6 +28,6 @@ def tell_door(site: Site, profile: Profile, need: SecretNeed, value: str) -> boo
     )
     site.prepare_door()
     source, name = endpoint
-    folder = site.settings.ingest_folder or site.state / "ingest"
+    folder = door_folder(site.settings, site.state)
     set_endpoint(folder, profile.name, database, source=source, endpoint=name, secrets=json.loads(value))
     return True

@@ -12,7 +12,7 @@ from contextlib import suppress
 from platform_cli.customers import robot
 from platform_cli.customers.ending import Ending
 from platform_cli.customers.export import Export, export_customer
-from platform_cli.site import operator
+from platform_cli.site import door_folder, operator
 from platform_cli.sync.client import Client
 from platform_cli.sync.items import Key, Kind, Scope
 from platform_cli.sync.wire import all_of
@@ -147,6 +147,6 @@ def _forget_secrets(ending: Ending) -> int:
     names = site.secrets.list_names(f"tenant/{ending.name}")
     for name in names:
         site.secrets.forget(name)
-    folder = site.settings.ingest_folder or site.state / "ingest"
+    folder = door_folder(site.settings, site.state)
     (folder / f"{ending.name}.json").unlink(missing_ok=True)
     return len(names)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from platform_cli.root import find_root
-from platform_cli.site import STATE_FOLDER
+from platform_cli.site import door_folder
 from platform_core.errors import ConfigurationError
 from platform_core.ingest.files import SUFFIX, read_door
 from platform_core.settings import load_settings
@@ -16,10 +15,7 @@ _HERE = frozenset({"127.0.0.1", "localhost", "::1"})
 
 def kept_for_door() -> Path:
     """The folder of this installation's door. Raises: ConfigurationError outside a checkout."""
-    settings = load_settings(os.environ)
-    if settings.ingest_folder is not None:
-        return settings.ingest_folder
-    return (settings.state_dir or find_root(Path.cwd()) / STATE_FOLDER) / "ingest"
+    return door_folder(load_settings(os.environ))
 
 
 def door_file(folder: Path, customer: str) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import re
 import sys
+from pathlib import Path
 
 import typer
 
@@ -22,10 +23,10 @@ def known_hosts() -> Hosts:
     return Hosts(load_target_variables().config_home)
 
 
-def connected(host: Host, account: str | None = None, identity: str | None = None) -> Connection:
+def connected(host: Host, account: str | None = None, key: Path | None = None) -> Connection:
     """A way into the host by its pinned key; without an account, as the one that may deploy."""
     file = known_hosts().known_hosts(host)
-    return Connection(host, file, account, identity) if account else Connection(host, file)
+    return Connection(host, file, account, str(key) if key else None) if account else Connection(host, file)
 
 
 def who() -> str:

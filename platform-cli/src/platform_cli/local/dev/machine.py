@@ -27,7 +27,7 @@ from platform_cli.local.windmill.schedules.agenda import Tick
 from platform_cli.local.windmill.schedules.scheduler import Scheduler
 from platform_cli.local.ycloud_standin import ReportPlan
 from platform_cli.panel_keys import set_address
-from platform_cli.site import Site
+from platform_cli.site import Site, door_folder
 from platform_core.errors import NotFound, PlatformError
 from platform_core.settings import Settings
 from platform_core.tenancy.cluster import migrate_tenant, prepare_cluster
@@ -100,7 +100,7 @@ def started(wanted: Wanted, happenings: Happenings, progress: Callable[[str], No
                 mode=wanted.mode,
                 on_start=happenings.started,
                 on_end=happenings.ended,
-                door_folder=_door_folder(wanted),
+                door_folder=door_folder(wanted.settings, wanted.state),
                 follow=True,
                 state_dsn=prepare_database(admin_dsn),
             )
@@ -189,10 +189,6 @@ def _owner(policy: Policy) -> str:
     return next(handle for handle, role in policy.members.items() if role == Role.OWNER)
 
 
-def _door_folder(wanted: Wanted) -> Path:
-    return wanted.settings.ingest_folder or wanted.state / "ingest"
-
-
 def _door_environment(wanted: Wanted, stage: Stage) -> dict[str, str]:
     """The door's Windmill is ours; its token may run this customer's items and nothing else."""
     settings = wanted.settings
@@ -205,7 +201,7 @@ def _door_environment(wanted: Wanted, stage: Stage) -> dict[str, str]:
         "LC_CTYPE": "C.UTF-8",
         "PLATFORM_LOG_LEVEL": settings.log_level,
         "PLATFORM_STATE_DIR": str(wanted.state),
-        "PLATFORM_INGEST_FOLDER": str(_door_folder(wanted)),
+        "PLATFORM_INGEST_FOLDER": str(door_folder(wanted.settings, wanted.state)),
         "PLATFORM_INGEST_WINDMILL_URL": stage.runtime.base_url,
         "PLATFORM_INGEST_WINDMILL_WORKSPACE": stage.runtime.workspace,
         "PLATFORM_INGEST_WINDMILL_TOKEN": stage.runtime.token_for(stage.customer),
