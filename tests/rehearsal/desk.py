@@ -12,7 +12,8 @@ from pathlib import Path
 from tests.rehearsal.engine import Broke, run
 from tests.rehearsal.world import World
 
-HOST = "vps"
+HOST = "prod"
+REFUSED = 70
 PROGRAMS = Path(__file__).parent / "programs"
 
 
@@ -23,18 +24,32 @@ def terminal(world: World) -> dict[str, str]:
 
 def wmctl(world: World, *words: str, check: bool = True, environment: Mapping[str, str] | None = None) -> str:
     """Say something to the host as an operator does; what it said. Raises: Broke, unless `check` is off."""
-    done = subprocess.run(
+    done = _said(world, words, environment or {})
+    if check and done.returncode:
+        said = done.stdout[-1500:] + done.stderr[-1500:]
+        raise Broke(f"wmctl {' '.join(words[:3])} ended with {done.returncode}: {said}")
+    return done.stdout
+
+
+def refused(world: World, *words: str) -> str:
+    """Say something that must be refused with exit code 70; all it said. Raises: Broke when it was not."""
+    done = _said(world, words, {})
+    if done.returncode != REFUSED:
+        raise Broke(f"wmctl {' '.join(words[:3])} ended with {done.returncode}, not {REFUSED}: {done.stdout}")
+    return done.stdout + done.stderr
+
+
+def _said(
+    world: World, words: tuple[str, ...], environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, "-m", "platform_cli", *words],
-        env={**os.environ, **terminal(world), **(environment or {})},
+        env={**os.environ, **terminal(world), **environment},
         capture_output=True,
         text=True,
         check=False,
         timeout=600,
     )
-    if check and done.returncode:
-        said = done.stdout[-1500:] + done.stderr[-1500:]
-        raise Broke(f"wmctl {' '.join(words[:3])} ended with {done.returncode}: {said}")
-    return done.stdout
 
 
 def know(world: World) -> None:

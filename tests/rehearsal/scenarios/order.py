@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.rehearsal.scenarios import around, back, bad, database, jobs, loss, refused, rotation, up, work
+from tests.rehearsal.scenarios import (
+    around,
+    authority,
+    back,
+    bad,
+    database,
+    jobs,
+    loss,
+    refused,
+    rotation,
+    up,
+    work,
+)
 from tests.rehearsal.scenarios.play import Play
 
 ALL: tuple[Callable[[Play], None], ...] = (
@@ -34,6 +46,7 @@ ALL: tuple[Callable[[Play], None], ...] = (
     refused.port_taken,
     database.killed_database,
     database.full_disk,
+    authority.authority_down,
     rotation.rotations,
     loss.one_customer,
     loss.drill,

@@ -42,7 +42,7 @@ readonly OK=0 FAILED=1 USAGE=64 REFUSED=70 LOCKED=75 BROKEN=80
 readonly ENGINE_FLOOR=25.0 COMPOSE_FLOOR=2.24 # what compose.prod.yml needs of both
 readonly VERSION_FORM='^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]+)?$'
 readonly WORD_FORM='^(--)?[A-Za-z0-9][A-Za-z0-9._:@+-]*$'
-readonly PROJECT=platform PORT=8000
+readonly PROJECT=platform PORT=8000 HTTPS_PORT=443
 # What `backup files` names, and what a container of one task is given beside the backup's own.
 readonly FILE_FORM='^(backups|bundles)(/[A-Za-z0-9][A-Za-z0-9._-]*){1,4}$'
 readonly WITH_DATA=(--volume "${PROJECT}_database:/var/lib/postgresql")

@@ -144,6 +144,7 @@ preflight() { # preflight NOW: all checks of the candidate in NEW_DIR; ends the 
     check_ports
     check_names
     check_clock "${1:-}"
+    [ -n "$VERB" ] || check_certificates
     finish_preflight
 }
 

@@ -21,10 +21,10 @@ command_status() {
         --argjson rotating "$(cat "$STATE/rotating.json" 2>/dev/null || echo null)" \
         --arg lock "$(lock_is_free || cat "$STATE/deploy.lock" 2>/dev/null)" --arg releases "$(releases_here)" \
         --arg free "$(df --output=avail -BM "$ROOT" | tail -n 1 | tr -dc 0-9)" \
-        --argjson audit "$recent" \
+        --argjson audit "$recent" --argjson certificates "$(certificates)" \
         '{deployed: $deployed, deploying: $deploying, restoring: $restoring, rotating: $rotating, lock: (if $lock == "" then null else $lock end),
           releases: ($releases | split(" ") | map(select(. != "" and . != "none"))), health: $health,
-          services: $services, disk_free_mb: ($free | tonumber), audit: $audit}' | show_status "${1:-}"
+          services: $services, certificates: $certificates, disk_free_mb: ($free | tonumber), audit: $audit}' | show_status "${1:-}"
 }
 
 show_status() {
@@ -40,6 +40,7 @@ show_status() {
         "health    \(.health // "no answer" | tostring)",
         "releases  \(.releases | join(" "))",
         "disk      \(.disk_free_mb) MB free",
+        (.certificates[] | "tls       \(.name)\t\(.state)\tuntil \(.until // "-")\(if .why == "" then "" else " (\(.why))" end)"),
         (.services[] | "  \(.service)\t\(.state)\t\(.health)\trestarts \(.restarts)")'
 }
 
