@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from platform_cli.instances.setup import Wanted
 from platform_cli.sync.items import TAGS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -278,3 +279,11 @@ def test_whoever_waits_has_a_worker_that_takes_nothing_else() -> None:
     """So no customer's long job is in their way; and another worker helps while that one is renewed."""
     assert _tags("worker_webhook") == {"webhook"}
     assert "webhook" in _tags("worker_default")
+
+
+def test_the_door_wakes_runners_in_the_workspace_that_customers_are_made_in() -> None:
+    """Of the two that `wmctl instance init` makes; a host with another says so itself."""
+    said = SERVICES["door"]["environment"]["PLATFORM_INGEST_WINDMILL_WORKSPACE"]
+
+    assert said == f"${{WINDMILL_WORKSPACE:-{Wanted('').workspaces[-1]}}}"
+    assert Wanted("").workspaces == ("staging", "production")

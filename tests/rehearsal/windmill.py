@@ -10,7 +10,7 @@ from tests.rehearsal.engine import Broke, wait_for
 from tests.rehearsal.prober import connected
 from tests.rehearsal.world import DOMAIN, World
 
-WORKSPACE = "prod"
+WORKSPACE = "production"
 JOBS = Path(__file__).parent / "jobs"
 
 

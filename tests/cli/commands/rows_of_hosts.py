@@ -62,7 +62,7 @@ ROWS_OF_HOSTS: Mapping[str, Row] = {
     "host status": Row(
         {"host": "prod"},
         "",
-        "deployed deploying restoring lock releases health services disk_free_mb audit",
+        "deployed deploying restoring lock releases health services disk_free_mb audit workspace",
         spoilt=_OTHER,
     ),
     "host logs": Row({"service": "caddy", "host": "prod"}, "", spoilt=_OTHER),

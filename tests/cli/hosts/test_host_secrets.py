@@ -29,6 +29,13 @@ case "$1" in
 esac
 """
 
+DOCKER = """#!/bin/sh
+case "$*" in
+    *compose.service=door*) [ ! -e "{folder}/door" ] || echo c-door ;;
+    *.Config.Env*) echo A=b; echo "PLATFORM_INGEST_WINDMILL_WORKSPACE=$(cat "{folder}/door")" ;;
+esac
+"""
+
 
 @dataclass(frozen=True)
 class Desk:
@@ -37,10 +44,11 @@ class Desk:
     folder: Path
     person: pyrage.x25519.Identity
 
-    def say(self, *words: str) -> Said:
+    def say(self, *words: str, **variables: str) -> Said:
         """Run `wmctl secret ...`."""
         path = f"{self.folder}/bin:{path_with_age(self.folder / 'age')}"
-        return Terminal({"XDG_CONFIG_HOME": str(self.folder / "config"), "PATH": path}).say("secret", *words)
+        known = {"XDG_CONFIG_HOME": str(self.folder / "config"), "PATH": path, **variables}
+        return Terminal(known).say("secret", *words)
 
     @property
     def host(self) -> Path:
@@ -75,9 +83,10 @@ def desk(tmp_path: Path) -> Desk:
     (tmp_path / "host/bin/platform_host.sh").write_bytes(PROGRAM)
     shutil.copy(REMOTE / "host_secrets.sh", tmp_path / "host/bin/")
     (tmp_path / "host/host.env").write_text(f"DEPLOY_KEYS_FILE={tmp_path}/keys\n")
-    ssh = tmp_path / "bin/ssh"
-    ssh.write_text(SSH.format(folder=tmp_path))
-    ssh.chmod(0o755)
+    for name, text in (("ssh", SSH), ("docker", DOCKER)):
+        file = tmp_path / "bin" / name
+        file.write_text(text.format(folder=tmp_path))
+        file.chmod(0o755)
     for name in ("deploy", "github", "host-key"):
         make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(tmp_path / name)]
         subprocess.run(make, check=True, stdin=subprocess.DEVNULL)
@@ -222,6 +231,26 @@ def test_a_rotation_is_a_run_on_the_host_and_ends_with_its_code(desk: Desk) -> N
     said = desk.say("rotate", "superadmin", "--host", "prod")
 
     assert (said.code, "nothing serves here yet" in said.out) == (70, True), said
+
+
+def test_a_token_of_another_workspace_than_the_doors_is_not_even_made(desk: Desk) -> None:
+    """It would wake nobody. Windmill is asked nothing, and nothing waits on the host."""
+    desk.make_secrets()
+    staging = {
+        "WMCTL_URL": "http://127.0.0.1:9",
+        "WMCTL_WORKSPACE": "staging",
+        "WMCTL_TOKEN": "not-a-real-token",
+    }
+    without = desk.say("rotate", "door-token", "--host", "prod", **staging)
+    (desk.folder / "door").write_text("production")
+    other = desk.say("rotate", "door-token", "--host", "prod", **staging)
+    right = desk.say("rotate", "door-token", "--host", "prod", **{**staging, "WMCTL_WORKSPACE": "production"})
+
+    assert (without.code, "No door runs on prod" in without.err) == (4, True), without
+    assert (other.code, "in the workspace production" in other.err) == (4, True), other
+    assert "WINDMILL_WORKSPACE=staging" in other.err
+    assert "http://127.0.0.1:9" in right.err  # the one that does get as far as Windmill, where nobody is here
+    assert "NEXT_" not in (desk.host / "secrets/secrets.env").read_text()
 
 
 def test_the_salt_is_refused_with_the_reason(desk: Desk) -> None:

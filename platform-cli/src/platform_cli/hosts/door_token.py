@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
+from platform_cli.hosts.connection import Said
 from platform_cli.instances.server import Server, pick, rows
-from platform_core.errors import PermissionDenied
+from platform_core.errors import HostUnreachable, PermissionDenied, StateConflict
 from platform_core.settings import Secret
 
 RUNNER = "job_runner_cron"
@@ -14,6 +16,29 @@ RUNNER = "job_runner_cron"
 def label_of(host: str) -> str:
     """What a host's tokens are called in Windmill, so that the old ones are found."""
     return f"door of {host}"
+
+
+def require_workspace(host: str, status: Said, workspace: str, target: str) -> None:
+    """Refuse a target whose workspace is not the one in which the host's door wakes runners.
+
+    `status` is what the host answered to `status --json`. Raises: StateConflict; HostUnreachable when it
+    answers something else.
+    """
+    try:
+        found = json.loads(status.out)["workspace"]
+    except (ValueError, KeyError, TypeError):
+        raise HostUnreachable(
+            f"{host} does not say in which workspace its door wakes runners",
+            next_step="Its program is older than this wmctl: run `wmctl host bootstrap`.",
+        ) from None
+    if found is None:
+        raise StateConflict(f"No door runs on {host}", next_step="Deploy a release first.")
+    if found != workspace:
+        raise StateConflict(
+            f"The door of {host} wakes runners in the workspace {found}, and {target} is {workspace}",
+            next_step=f"Give a --target of {found} (`wmctl target list`), or write "
+            f"WINDMILL_WORKSPACE={workspace} into {host}'s host.env and deploy.",
+        )
 
 
 async def make_token(server: Server, host: str) -> Secret:

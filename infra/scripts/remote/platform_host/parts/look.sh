@@ -21,10 +21,18 @@ command_status() {
         --argjson rotating "$(cat "$STATE/rotating.json" 2>/dev/null || echo null)" \
         --arg lock "$(lock_is_free || cat "$STATE/deploy.lock" 2>/dev/null)" --arg releases "$(releases_here)" \
         --arg free "$(df --output=avail -BM "$ROOT" | tail -n 1 | tr -dc 0-9)" \
-        --argjson audit "$recent" --argjson certificates "$(certificates)" \
+        --argjson audit "$recent" --arg workspace "$(door_workspace)" --argjson certificates "$(certificates)" \
         '{deployed: $deployed, deploying: $deploying, restoring: $restoring, rotating: $rotating, lock: (if $lock == "" then null else $lock end),
           releases: ($releases | split(" ") | map(select(. != "" and . != "none"))), health: $health,
-          services: $services, certificates: $certificates, disk_free_mb: ($free | tonumber), audit: $audit}' | show_status "${1:-}"
+          services: $services, certificates: $certificates, disk_free_mb: ($free | tonumber), audit: $audit,
+          workspace: (if $workspace == "" then null else $workspace end)}' | show_status "${1:-}"
+}
+
+door_workspace() { # in which the door that runs wakes runners; empty while there is no door
+    local container
+    container=$(container_of door)
+    [ -z "$container" ] || docker inspect --format '{{range .Config.Env}}{{println .}}{{end}}' "$container" 2>/dev/null |
+        sed -n 's/^PLATFORM_INGEST_WINDMILL_WORKSPACE=//p'
 }
 
 show_status() {
