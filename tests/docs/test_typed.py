@@ -33,6 +33,7 @@ PROGRAMS = {
     "ssh": "enters a host",
     "ssh-keygen": "makes and shows keys",
     "ssh-keyscan": "asks a host for its key",
+    "umask": "keeps from others what the next lines write",
 }
 """Programs a reader has, beside ours; a new one here is one more thing they need."""
 
