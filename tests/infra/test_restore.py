@@ -78,6 +78,12 @@ class Host:
         file = self.desk.host / "state/audit.jsonl"
         return [json.loads(line)["event"] for line in file.read_text().splitlines()] if file.exists() else []
 
+    def last_audited(self, event: str) -> dict[str, str]:
+        """The last line of the host's audit about this event."""
+        lines = (self.desk.host / "state/audit.jsonl").read_text().splitlines()
+        told: list[dict[str, str]] = [json.loads(line) for line in lines]
+        return [line for line in told if line["event"] == event][-1]
+
     @property
     def is_half_done(self) -> bool:
         """Whether a restore began and did not end."""
@@ -214,6 +220,46 @@ def test_a_crash_between_the_two_renames_is_ended_too(host: Host) -> None:
 
     assert resumed.code == 0, resumed.out + resumed.err
     assert (host.serving(), host.beside(), host.is_half_done) == (("live", EVERYTHING), [], False)
+
+
+def test_a_resumed_restore_lets_the_logins_in_again(host: Host) -> None:
+    """With the passwords of the files, whatever they were when the copy was made."""
+    secret = host.desk.folder / "windmill_database_url"
+    secret.write_text("postgres://windmill_a:not-a-real@postgres/windmill")
+    (host.desk.host / "release.env").write_text(f"SECRET_WINDMILL_DATABASE_URL={secret}\n")
+    host.wish("kill", "up postgres")
+    host.restore("--to", TO)
+    resumed = host.desk.terminal.say("host", "resume")
+
+    assert (resumed.code, host.serving()) == (0, ("live", EVERYTHING)), resumed.out + resumed.err
+    assert [event for event in host.events() if event.startswith("exec")] == ["exec windmill-login"]
+
+
+@pytest.mark.parametrize(
+    ("half", "goal"),
+    [
+        ({"phase": "customer", "customer": "zeta"}, ("--customer", "acme")),
+        ({"phase": "exchange", "aside": "data.before-20260301T101500Z"}, ()),
+        ({"phase": "exchange", "aside": "data.before-20260301T101500Z"}, ("--customer", "acme")),
+    ],
+)
+def test_after_a_half_restore_the_next_one_is_the_one_that_was_asked_for(
+    host: Host, half: dict[str, str], goal: tuple[str, ...]
+) -> None:
+    """By whoever asks now, from the copy that is asked for now: what was cut is ended first, and no more."""
+    cut = {**half, "copy": "20260228T031000Z-daily", "by": "bob", "version": VERSION, "color": "blue"}
+    (host.desk.host / "state/restoring.json").write_text(json.dumps(cut))
+    wanted = "20260227T031000Z-daily"
+    done = host.restore(wanted, *goal)
+    restored = next(
+        event for event in host.events() if event.startswith(f"{'dump acme' if goal else 'recover'} ")
+    )
+
+    assert (done.code, host.is_half_done) == (0, False), done.out + done.err
+    assert restored == (f"dump acme --copy {wanted}" if goal else f"recover {wanted} --json")
+    assert host.last_audited("restored")["by"] == who()
+    if goal:
+        assert f"restores place acme --copy {wanted} --to  --by {who()}" in host.events()
 
 
 # --- One customer -------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@
 end_crash() { # a deploy that began and did not end: past the switch forward, before it back
     end_restore
     [ -f "$STATE/deploying.json" ] || return 0
-    local phase version
+    local phase version VERB # its own: the command that comes after is not what was cut
     phase=$(marked phase) version=$(marked version) VERB=$(marked verb)
     say "resume: $VERB of $version by $(marked by) stopped in $phase ($(marked at))"
     prepare "$version" "$RELEASES/$version"

@@ -290,9 +290,11 @@ place_customer() { # the dump goes from one container into the other; the first 
 
 end_restore() {
     [ -f "$STATE/restoring.json" ] || return 0
-    local phase customer
+    # Its own names for all that it sets: what the command at hand was asked for stays as it was said.
+    local phase customer COPY BY OLD COLOR ASIDE PHASE WHY SERVICES NEW_DIR NEW_ENV
     phase=$(remarked phase) customer=$(remarked customer) COPY=$(remarked copy) BY=$(remarked by) OLD=$(remarked version) COLOR=$(remarked color) ASIDE=$(remarked aside)
     say "resume: restore by $(remarked by) stopped in $phase ($(remarked at))"
+    NEW_DIR=$RELEASES/$OLD NEW_ENV=$ROOT/release.env
     SERVICES=$(compose_old --profile '*' config --services)
     if [ -n "$customer" ]; then
         restores heal "$customer" || die $BROKEN "$customer could not be let in again. See docs/guides/restore.md."

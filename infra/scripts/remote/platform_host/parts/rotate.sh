@@ -27,7 +27,6 @@ begin_rotation() { # looks at everything first, so that what is refused has chan
     half=$(rotating kind)
     [ -z "$half" ] || [ "$half" = "$1" ] || die $REFUSED "the rotation of $half is half done. First say: rotate $half"
     [ -n "$(deployed version)" ] || die $REFUSED "nothing serves here yet. A secret that nobody uses is made anew by: host_secrets.sh renew NAME"
-    VERB=rotate # end_crash may have said another
     prepare "$(deployed version)" "$RELEASES/$(deployed version)"
     [ -n "$half" ] || require_settled
     [ "$1" != door-token ] || [ -n "$half" ] || grep -qs '^NEXT_DOOR_WINDMILL_TOKEN=' "$ROOT/secrets/secrets.env" ||
