@@ -1,7 +1,7 @@
 """Plays `docker` for the host's program, as far as a rotation beside what serves goes: containers are names.
 
 In its folder, $PLAYED, `events` is what happened, a line each; `fail` holds an event that fails once, `kill`
-one at which the whole program is killed.
+one at which the whole program is killed; `unhealthy` and `absent` name services.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 PLAYED = Path(os.environ["PLAYED"])
+IMAGE = "sha256:0"
 SERVICES = ("postgres", "server_blue", "server_green", "worker_ops", "door", "backup", "caddy")
 
 
@@ -22,9 +23,8 @@ def event(words: str) -> None:
     with (PLAYED / "events").open("a") as file:
         file.write(f"{words}\n")
     for wish in ("kill", "fail"):
-        file_of_wish = PLAYED / wish
-        if file_of_wish.exists() and words.startswith(file_of_wish.read_text()):
-            file_of_wish.unlink()
+        if words.startswith(wished(wish) or "\n"):
+            (PLAYED / wish).unlink()
             if wish == "kill":
                 os.killpg(os.getpgid(0), signal.SIGKILL)
             sys.exit(1)
@@ -47,23 +47,50 @@ def compose(words: list[str]) -> str:
     return ""
 
 
+def inspect(words: list[str]) -> str:
+    """State, restarts, health of containers; an address; an image."""
+    if "NetworkSettings" in words[2]:
+        return "127.0.0.1"
+    if words[2] == "{{.Image}}":
+        return IMAGE
+    if "Running" in words[2]:
+        return "true"
+    return "\n".join(f"{one} running 0 {health(one)} 2026-01-01T00:00:00Z {one}" for one in words[3:])
+
+
+def health(service: str) -> str:
+    """Healthy, but where the test says otherwise."""
+    return "unhealthy" if service in (wished("unhealthy") or "").split() else "healthy"
+
+
+def wished(name: str) -> str | None:
+    """What a test wrote for this; None when it did not."""
+    file = PLAYED / name
+    return file.read_text() if file.exists() else None
+
+
 def main() -> None:
     """What the host's program says."""
     words = sys.argv[1:]
     said = ""
-    if words[:2] == ["compose", "version"]:
-        said = "2.26.1"
-    elif words[0] == "compose":
-        said = compose(words[1:])
-    elif words[0] == "version":
-        said = "26.1.5"
-    elif words[0] == "info":
-        said = "/"
-    elif words[0] == "ps":
-        said = "".join(word.split("=")[-1] for word in words if "compose.service=" in word)
-    elif words[0] == "inspect":
-        well = "running 0 healthy 2026-01-01T00:00:00Z"
-        said = "true" if "Running" in words[2] else "\n".join(f"{one} {well} {one}" for one in words[3:])
+    match words[0]:
+        case "compose" if words[1] == "version":
+            said = "2.26.1"
+        case "compose":
+            said = compose(words[1:])
+        case "version":
+            said = "26.1.5"
+        case "info":
+            said = "/"
+        case "ps":
+            said = "".join(word.split("=")[-1] for word in words if "compose.service=" in word)
+            said = "" if said in (wished("absent") or "").split() else said
+        case "image":
+            said = IMAGE
+        case "exec" if "curl" in words:
+            said = "v1.743.0"
+        case "inspect":
+            said = inspect(words)
     sys.stdout.write(f"{said}\n" if said else "")
 
 
