@@ -10,7 +10,8 @@ import pytest
 from tests.support.bundles import VERSION
 from tests.support.serving_hosts import ServingHost, serving_host
 
-OK, OLDER, NEWER = 0, "1.4.1", "1.4.3"
+OK, FAILED, BROKEN = 0, 1, 80
+OLDER, NEWER = "1.4.1", "1.4.3"
 COPY = "deploy e3b0c44298fc"
 """`backup now --reason deploy`, as the played Docker notes it: its last word, the hash of nothing."""
 
@@ -61,3 +62,52 @@ def test_a_way_back_after_a_cut_deploy_waits_for_no_copy_and_needs_no_room(host:
     assert code == OK, said
     assert f"rollback: {OLDER} serves (server_green)" in said
     assert COPY not in host.events
+
+
+# --- A disk that takes no more ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", ["state/deploying.json", "proxy/color", f"releases/{NEWER}/release.env"])
+def test_what_cannot_be_written_ends_a_deploy_and_what_served_serves(host: ServingHost, file: str) -> None:
+    """The way back is gone with the files as they are; no file is empty afterwards."""
+    (host.root / "proxy/color").write_text("blue")
+    host.takes_no_more(file)
+    code, said = host.say("deploy", NEWER, "--no-backup")
+    serves = json.loads((host.root / "state/deployed.json").read_text())["version"]
+    left = sorted(path.name for path in (host.root / "state").iterdir() if path.is_file())
+
+    assert f"the disk takes no more: {host.root / file} cannot be written" in said
+    assert (serves, (host.root / "proxy/color").read_text()) == (VERSION, "blue")
+    # What traffic goes by could be written neither there nor back.
+    if file == "proxy/color":
+        assert (code, "the way back failed too" in said) == (BROKEN, True)
+        assert left == ["audit.jsonl", "deploy.lock", "deployed.json", "deploying.json"]
+    else:
+        assert (code, f"{VERSION} serves, as before" in said) == (FAILED, True)
+        assert left == ["audit.jsonl", "deploy.lock", "deployed.json"]
+
+
+def test_a_switch_that_cannot_be_noted_is_ended_by_resume(host: ServingHost) -> None:
+    """The new one serves and the old server is gone: 80, and not that what served before serves."""
+    host.takes_no_more("state/deployed.json")
+    code, said = host.say("deploy", NEWER, "--no-backup")
+    (host.played / "cat").unlink()
+    resumed, told = host.say("resume")
+
+    assert (code, f"{NEWER} serves (server_green), but the disk takes no more" in said) == (BROKEN, True), (
+        said
+    )
+    assert (resumed, f"resume: {NEWER} serves" in told) == (OK, True), told
+    assert json.loads((host.root / "state/deployed.json").read_text())["version"] == NEWER
+    assert not (host.root / "state/deploying.json").exists()
+
+
+def test_without_room_for_the_audit_the_way_back_is_gone_all_the_same(host: ServingHost) -> None:
+    """Its line is in what the run said."""
+    (host.root / "state/audit.jsonl").mkdir()
+    host.wish("fail", "up server_green")
+    code, said = host.say("deploy", NEWER, "--no-backup")
+
+    assert (code, f"{VERSION} serves, as before" in said) == (FAILED, True), said
+    assert 'the audit takes no more: {"at":' in said
+    assert not (host.root / "state/deploying.json").exists()

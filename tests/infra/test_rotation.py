@@ -66,6 +66,39 @@ def test_a_rotation_that_was_killed_is_ended_by_a_repeat(host: ServingHost, at: 
     assert host.events[-2:] == [f"door-password {host.digest('DOOR_DATABASE_PASSWORD')}", "up door"]
 
 
+def test_a_rotation_that_cannot_be_noted_does_not_begin(host: ServingHost) -> None:
+    """A note that is empty would say nothing of what is half done."""
+    old = host.listed("DOOR_DATABASE_PASSWORD")
+    host.takes_no_more("state/rotating.json")
+    code, said = host.rotate("door-database")
+
+    assert (code, host.events) == (REFUSED, []), said
+    assert "the disk takes no more" in said
+    assert (host.listed("DOOR_DATABASE_PASSWORD"), (host.root / "state/rotating.json").exists()) == (
+        old,
+        False,
+    )
+
+
+def test_a_secret_that_serves_stays_when_that_cannot_be_noted(host: ServingHost) -> None:
+    """Its old list would name a password that the database does not know any more; a repeat ends it."""
+    host.wish("kill", "up door")
+    host.rotate("door-database")
+    new, noted = host.listed("DOOR_DATABASE_PASSWORD"), (host.root / "state/rotating.json").read_text()
+    host.takes_no_more("state/rotating.json")
+    full, said = host.rotate("door-database")
+    kept = (host.root / "state/rotating.json").read_text()
+    (host.played / "cat").unlink()
+    again, _ = host.rotate("door-database")
+
+    assert (full, again) == (FAILED, OK), said
+    assert "door-database is half done: the disk takes no more" in said
+    assert kept == noted
+    assert (
+        host.listed("DOOR_DATABASE_PASSWORD") == new == host.listed("DOOR_DATABASE_PASSWORD", "release.env")
+    )
+
+
 def test_a_token_of_the_door_waits_until_it_is_rotated_in(host: ServingHost) -> None:
     """Without one that waits, nothing begins."""
     refused, said = host.rotate("door-token")

@@ -55,6 +55,16 @@ class ServingHost:
         file.write_text("\n".join(lines) + "\n")
         file.chmod(0o755)
 
+    def takes_no_more(self, file: str) -> None:
+        """Let every writing of a file of the host fail halfway, as on a full disk."""
+        self.program(
+            "cat",
+            "#!/bin/bash",
+            "exec 3>&1",
+            f'case $(readlink /proc/self/fd/3) in "{self.root}/{file}".*) printf half; exit 1 ;; esac',
+            'exec /bin/cat "$@"',
+        )
+
     def secrets(self, *words: str, given: str = "") -> None:
         """Run host_secrets.sh."""
         program = [str(self.root / "bin/host_secrets.sh"), "--root", str(self.root), *words]

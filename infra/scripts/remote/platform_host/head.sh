@@ -52,7 +52,7 @@ readonly BEHIND=(door worker_webhook worker_default worker_ops backup)
 
 PROGRAM=$(readlink -f "$0")
 ROOT=/opt/platform
-RUN=${PLATFORM_RUN:-}
+RUN=${PLATFORM_RUN:-$(date -u +%Y%m%dT%H%M%SZ)-$$-direct} # two that are the same could not be told apart after a crash
 BY=unknown
 DRY=
 GATED=

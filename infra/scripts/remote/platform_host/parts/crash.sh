@@ -15,8 +15,8 @@ end_crash() { # a deploy that began and did not end: past the switch forward, be
     SERVICES=$(compose --profile '*' config --services)
     if [ "$phase" = switch ]; then
         [ "$(deployed run)" = "$(marked run)" ] || finish_forward
+        write_copies || end_unwritten
         rm -f "$STATE/deploying.json"
-        write_copies
         say "resume: $version serves"
     else
         WHY="the host or the program stopped in $phase"
@@ -27,6 +27,7 @@ end_crash() { # a deploy that began and did not end: past the switch forward, be
 
 finish_forward() {
     wait_for_server "server_$NEW_COLOR" "$NEW_IMAGE" "$NEW_DIR" 0 || end_badly
+    begin_switch || end_unwritten # under this run's name
     finish
 }
 

@@ -67,11 +67,13 @@ retire() { # retire COMPOSE COLOR
     "$1" rm --stop --force "server_$2" >/dev/null 2>&1
 }
 
-steps() { # everything from the first change to the switch; WHY and PHASE say where it stopped
+steps() { # everything from the first change to the point of return; WHY and PHASE say where it stopped
     local service
-    PHASE=backup && mark backup
+    PHASE=backup
+    mark backup || return 1
     backup || { WHY="the backup failed" && return 1; }
-    PHASE=database && mark database
+    PHASE=database
+    mark database || return 1
     validate_proxy || return 1
     if has_service postgres; then
         place_certificate "$NEW_ENV" || { WHY="the database's certificate cannot be placed" && return 1; }
@@ -82,23 +84,33 @@ steps() { # everything from the first change to the switch; WHY and PHASE say wh
     if has_service migrate; then
         compose run --rm --no-deps -T migrate || { WHY="the migration failed" && return 1; }
     fi
-    PHASE=candidate && mark candidate
+    PHASE=candidate
+    mark candidate || return 1
     service=server_$NEW_COLOR
     say "candidate: $service"
     [ -z "$(container_of "$service")" ] || compose rm --stop --force "$service" >/dev/null 2>&1 || true
     bring_up compose "$service" || return 1
     wait_for_server "$service" "$NEW_IMAGE" "$NEW_DIR" "$([ -n "$OLD" ] && echo 1 || echo 0)" || return 1
     say "candidate: healthy"
-    PHASE=traffic && mark traffic
-    place_proxy "$NEW_DIR" "$NEW_COLOR" || { WHY="the proxy does not take its file" && return 1; }
+    PHASE=traffic
+    mark traffic || return 1
+    place_proxy "$NEW_DIR" "$NEW_COLOR" || return 1
     if has_service caddy && [ "$VERB" != rollback ]; then # on the way back the one that runs is renewed with the rest
         bring_up compose caddy || return 1
         wait_for_container caddy || return 1
     fi
     smoke || return 1
-    PHASE=behind && mark behind
+    PHASE=behind
+    mark behind || return 1
     renew_behind || return 1
     watch_candidate || return 1
+    begin_switch
+}
+
+begin_switch() { # the last that may fail and be taken back
+    PHASE=switch
+    mark switch || return 1
+    write_whole "$NEW_DIR/release.env" <"$NEW_ENV" || no_room "$NEW_DIR/release.env"
 }
 
 known_logins() { # on the way back, when what serves logs in with the same files
@@ -113,16 +125,20 @@ let_everybody_in() {
 }
 
 finish() { # past the point of return: the old colour goes, the state is switched
-    PHASE=switch && mark switch
-    write_whole "$NEW_DIR/release.env" <"$NEW_ENV"
     if [ -n "$OLD_COLOR" ]; then
         retire compose_old "$OLD_COLOR" || say "the old server would not go; it gets no traffic"
     fi
-    settle
+    settle || end_unwritten
     audit ok version "$NEW" from "$OLD" color "$NEW_COLOR" seconds "$((SECONDS - BEGAN))" verb "$VERB"
     rm -f "$STATE/deploying.json"
     rm -rf "$ROOT/proxy.candidate"
     say "$VERB: $NEW serves (server_$NEW_COLOR), $((SECONDS - BEGAN)) s"
+}
+
+end_unwritten() { # the new one serves and the old server is gone: that it is so could not be written
+    forget_scratch
+    say "$VERB: $NEW serves (server_$NEW_COLOR), but $WHY. Make room (prune, or delete $ROOT/ballast), then: resume."
+    exit $BROKEN
 }
 
 put_back() { # what served before, whole; the candidate goes. Fails when that cannot be had.
@@ -143,7 +159,7 @@ put_back() { # what served before, whole; the candidate goes. Fails when that ca
     wait_for_server "server_$OLD_COLOR" "$(old_image)" "$RELEASES/$OLD" 0 || failed=$WHY
     case $PHASE in
         traffic | behind | switch)
-            place_proxy "$RELEASES/$OLD" "$OLD_COLOR" || failed="the proxy does not take its old file"
+            place_proxy "$RELEASES/$OLD" "$OLD_COLOR" || failed=$WHY
             renew compose_old caddy "${BEHIND[@]}" || failed=$WHY
             ;;
     esac

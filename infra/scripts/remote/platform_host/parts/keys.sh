@@ -29,7 +29,7 @@ keys_add() { # keys_add FILE KEY BLOB: forced to the same program as those that 
     fi
     forced=$(head -n 1 "$1" | sed -n 's/^\(.*"\)[[:space:]]\{1,\}[a-z0-9-]\{1,\} [A-Za-z0-9+/=]\{1,\}.*$/\1/p')
     [[ $forced == restrict,command=* ]] || die $REFUSED "$1 is not as bootstrap wrote it; nothing was changed. Run: wmctl host bootstrap."
-    { cat "$1" && printf '%s %s\n' "$forced" "$2"; } | write_whole "$1"
+    { cat "$1" && printf '%s %s\n' "$forced" "$2"; } | write_whole "$1" || die $FAILED "$1 cannot be written; it is as it was"
     audit key_added key "$(ssh-keygen -l -f - <<<"$2" | awk '{print $2}')"
     say "keys: let in"
 }
@@ -40,7 +40,7 @@ keys_remove() { # keys_remove FILE KEY BLOB: but never the last
         return
     fi
     [ "$(ssh_keys_of "$1" | wc -l)" -gt 1 ] || die $REFUSED "it is the last one: nobody could deploy any more. Nothing was changed."
-    { grep -vF " $3" "$1" || true; } | write_whole "$1"
+    { grep -vF " $3" "$1" || true; } | write_whole "$1" || die $FAILED "$1 cannot be written; it is as it was"
     audit key_removed key "$(ssh-keygen -l -f - <<<"$2" | awk '{print $2}')"
     say "keys: shut out"
 }

@@ -28,17 +28,17 @@ place_proxy() { # place_proxy DIR COLOR: the release's files on the path that ne
     mkdir -p "$PROXY"
     [ ! -d "$dir/caddy" ] || for file in "$dir"/caddy/*; do
         if [ -f "$file" ] && ! cmp -s "$file" "$PROXY/${file##*/}"; then
-            write_whole "$PROXY/${file##*/}" <"$file"
+            write_whole "$PROXY/${file##*/}" <"$file" || no_room "$PROXY/${file##*/}" || return 1
             differ=yes
         fi
     done
     # A reload resets whoever is just connecting, so there is none without need.
-    [ -z "$differ" ] || reload_proxy || return 1
+    [ -z "$differ" ] || reload_proxy || { WHY="the proxy does not take its file" && return 1; }
     switch_traffic "$color"
 }
 
 switch_traffic() { # switch_traffic COLOR: the proxy reads this file at each request; a rename loses nobody
-    printf '%s' "$1" | write_whole "$PROXY/color"
+    printf '%s' "$1" | write_whole "$PROXY/color" || no_room "$PROXY/color"
 }
 
 reload_proxy() {

@@ -95,8 +95,12 @@ remark() { # remark PHASE: how far this restore has come
     jq -n --arg phase "$1" --arg customer "$CUSTOMER" --arg copy "$COPY" --arg to "$TO" --arg aside "${ASIDE:-}" \
         --arg color "$COLOR" --arg version "$OLD" --arg run "$RUN" --arg by "$BY" --arg at "$(stamp)" \
         '{phase: $phase, customer: $customer, copy: $copy, to: $to, aside: $aside, color: $color, version: $version,
-          run: $run, by: $by, at: $at}' | write_whole "$STATE/restoring.json"
+          run: $run, by: $by, at: $at}' | write_whole "$STATE/restoring.json" || no_room "$STATE/restoring.json" || return 1
     PHASE=$1
+}
+
+begin_restore() { # begin_restore PHASE: the first mark, before which nothing was changed
+    remark "$1" || die $REFUSED "$WHY. Nothing was changed; make room: prune, or backup forget."
 }
 
 remarked() { jq -r --arg field "$1" '.[$field] // empty' "$STATE/restoring.json"; }
@@ -148,7 +152,7 @@ recover_beside() { # nothing that serves is touched; a wrong identity, a damaged
 require_aside() { # an undone restore: what was set aside last comes back
     RECOVERED=$(aside_of_cluster | tail -n 1) REACHED='' COPY=$RECOVERED
     [ -n "$RECOVERED" ] || die $REFUSED "nothing was set aside by a restore"
-    remark stop
+    begin_restore stop
     # shellcheck disable=SC2016 # the shell in the container fills it in
     in_volume 'rm -rf data.coming; mv "$1" data.coming' "$RECOVERED" || die $FAILED "$RECOVERED cannot be moved"
 }
@@ -159,19 +163,19 @@ aside_of_cluster() { # names, oldest first
 }
 
 exchange_data() { # WHY and PHASE say where it stopped
-    remark stop
+    remark stop || return 1
     CLOSED=$SECONDS
     stop_writers || { WHY="what writes cannot be stopped" && return 1; }
-    remark exchange
+    remark exchange || return 1
     # shellcheck disable=SC2016 # the shell in the container fills it in
     # The marker keeps a database that is started in between from making itself an empty folder.
     in_volume 'touch restoring; mv data "$1"; mv data.coming data; rm restoring' "$ASIDE" || { WHY="the folders cannot be exchanged" && return 1; }
-    remark start
+    remark start || return 1
     compose_old up --detach --no-deps postgres >/dev/null 2>&1 || { WHY="the database cannot be started" && return 1; }
     wait_for_container postgres || return 1
     let_logins_in || return 1
     settle_data || return 1
-    remark serve
+    remark serve || return 1
     serve_again || return 1
 }
 
@@ -254,7 +258,7 @@ return_data() { # the folder that was there, in its place again, and everything 
 
 restore_customer() { # everybody works on; the customer's own sessions end for a moment
     local code=0
-    remark customer
+    begin_restore customer
     if [ -n "$UNDO" ]; then
         say "restore: $CUSTOMER gets back what it had before its last restore"
         restores undo "$CUSTOMER" || code=$?

@@ -5,7 +5,7 @@
 rotation_kinds() { echo windmill-database door-database backup-database database-superuser database-tls superadmin door-token; }
 
 command_rotate() {
-    local kind=${1:-}
+    local kind=${1:-} SERVED=
     [ $# = 0 ] || shift
     [ "${1:-}" != --by ] || BY=${2:-unknown}
     [ "$kind" != windmill-salt ] || die $REFUSED "the salt cannot be replaced in place: servers and workers of the old and of the new one could not read each other's secrets, and Windmill has no words to write them anew under another. docs/guides/secrets.md says what a leak of it needs."
@@ -38,7 +38,8 @@ begin_rotation() { # looks at everything first, so that what is refused has chan
         return
     fi
     cp --preserve=mode "$ROOT/secrets/secrets.env" "$before.new" && mv -f "$before.new" "$before"
-    jq -n --arg kind "$1" --arg at "$(stamp)" --arg by "$BY" '{kind: $kind, at: $at, by: $by, done: []}' | write_whole "$STATE/rotating.json"
+    jq -n --arg kind "$1" --arg at "$(stamp)" --arg by "$BY" '{kind: $kind, at: $at, by: $by, done: []}' | write_whole "$STATE/rotating.json" ||
+        die $REFUSED "the disk takes no more: $STATE/rotating.json cannot be written. Nothing was changed; make room: prune, or delete $ROOT/ballast."
     audit rotation_begun kind "$1"
 }
 
@@ -54,8 +55,9 @@ once() { # once STEP WORD...: unless this rotation has done it
     local done_so_far
     ! jq -e --arg step "$1" '.done | index($step)' "$STATE/rotating.json" >/dev/null || return 0
     "${@:2}" || return 1
-    done_so_far=$(jq --arg step "$1" '.done += [$step]' "$STATE/rotating.json")
-    write_whole "$STATE/rotating.json" <<<"$done_so_far"
+    case $1 in trust | serve) SERVED=yes ;; esac # known even when it cannot be written
+    done_so_far=$(jq --arg step "$1" '.done += [$step]' "$STATE/rotating.json") || return 1
+    write_whole "$STATE/rotating.json" <<<"$done_so_far" || no_room "$STATE/rotating.json"
 }
 
 listed() { # listed WORD...: the list of secrets is changed by its own program
@@ -105,22 +107,24 @@ rotate_backup_database() { # a copy that is being made just then is made again b
 
 rotate_database_superuser() { # no service knows it
     once renew renewed DATABASE_SUPERUSER_PASSWORD || return 1
-    look_at_list
+    look_at_list || return 1
     once serve let_in superuser-password SECRET_DATABASE_SUPERUSER_PASSWORD || return 1
     now_serves
 }
 
 # --- What they share
 
-look_at_list() { environment_of "$NEW_DIR" >"$NEW_ENV"; }
+look_at_list() { environment_of "$NEW_DIR" >"$NEW_ENV" || no_room "$NEW_ENV"; }
 
 now_serves() { # what was started with the list as it is now is what is deployed
-    write_whole "$NEW_DIR/release.env" <"$NEW_ENV" && write_whole "$ROOT/release.env" <"$NEW_ENV"
+    SERVED=yes
+    write_whole "$NEW_DIR/release.env" <"$NEW_ENV" || no_room "$NEW_DIR/release.env" || return 1
+    write_whole "$ROOT/release.env" <"$NEW_ENV" || no_room "$ROOT/release.env"
 }
 
 serve_anew() { # the release that serves, beside itself with the listed secrets; then it takes the traffic
     prepare "$(deployed version)" "$RELEASES/$(deployed version)"
-    look_at_list
+    look_at_list || return 1
     ! serves_already || return 0
     RUN=${RUN%+*}+$(date +%s%N) # a rotation may serve twice, and a crash must tell which of the two was cut
     audit start version "$NEW" from "$OLD" verb "$VERB"
@@ -142,7 +146,7 @@ serve_anew() { # the release that serves, beside itself with the listed secrets;
 }
 
 serve_beside() { # serve_beside SERVICE: it alone starts anew
-    look_at_list
+    look_at_list || return 1
     if renew compose "$1"; then
         now_serves
         return
@@ -155,7 +159,7 @@ serve_beside() { # serve_beside SERVICE: it alone starts anew
 
 change_password() { # change_password SERVICE VERB NAME: of a login that has one, so nobody of that name is there meanwhile
     local why new
-    look_at_list
+    look_at_list || return 1
     [ "$1" != door ] || compose_old stop "$1" >/dev/null 2>&1 || { WHY="$1 does not stop" && return 1; }
     if let_in "$2" "SECRET_$3" && serve_beside "$1"; then return 0; fi
     why=$WHY new=$NEW_ENV NEW_ENV=$ROOT/release.env
@@ -167,7 +171,7 @@ change_password() { # change_password SERVICE VERB NAME: of a login that has one
 }
 
 show_certificate() {
-    look_at_list
+    look_at_list || return 1
     place_certificate "$NEW_ENV" || { WHY="the new certificate cannot be placed" && return 1; }
     if shows_certificate "$NEW_ENV"; then
         now_serves
@@ -180,7 +184,7 @@ show_certificate() {
 drop_other_login() { # of windmill_a and windmill_b the one that nobody uses any more
     local one used sessions
     used=$(login_of "$(cat "$(value_of "$ROOT/release.env" SECRET_WINDMILL_DATABASE_URL)")")
-    look_at_list
+    look_at_list || return 1
     for one in windmill_a windmill_b; do
         [ "$one" != "$used" ] || continue
         for _ in {1..50}; do
@@ -207,12 +211,12 @@ give_up_rotation() { # before anything serves with the new one the old list is p
     local why=$WHY
     audit rotation_failed kind "$1" reason "$why"
     forget_scratch
-    if jq -e '.done | index("trust") or index("serve")' "$STATE/rotating.json" >/dev/null; then
+    if [ -n "$SERVED" ] || jq -e '.done | index("trust") or index("serve")' "$STATE/rotating.json" >/dev/null; then
         say "rotate: $1 is half done: $why. What serves is well; when that is put right, say it again: rotate $1"
         exit $FAILED
     fi
-    cp --preserve=mode "$STATE/secrets.before" "$ROOT/secrets/secrets.env.new"
-    mv -f "$ROOT/secrets/secrets.env.new" "$ROOT/secrets/secrets.env"
+    { cp --preserve=mode "$STATE/secrets.before" "$ROOT/secrets/secrets.env.new" && mv -f "$ROOT/secrets/secrets.env.new" "$ROOT/secrets/secrets.env"; } ||
+        die $FAILED "$1 is half done: $why; and the old list cannot be put back. Make room, then say it again: rotate $1"
     rm -f "$STATE/rotating.json" "$STATE/secrets.before"
     listed forget || true
     say "rotate: failed: $why. The old secret serves, as before"

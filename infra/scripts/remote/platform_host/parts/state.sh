@@ -26,7 +26,7 @@ mark() { # mark PHASE: how far this deploy has come, so that a crash can be told
     jq -n --arg version "$NEW" --arg from "$OLD" --arg color "$NEW_COLOR" --arg old_color "$OLD_COLOR" \
         --arg phase "$1" --arg run "$RUN" --arg at "$(stamp)" --arg verb "$VERB" --arg by "$BY" \
         '{version: $version, from: $from, color: $color, old_color: $old_color, phase: $phase, run: $run,
-          at: $at, verb: $verb, by: $by}' | write_whole "$STATE/deploying.json"
+          at: $at, verb: $verb, by: $by}' | write_whole "$STATE/deploying.json" || no_room "$STATE/deploying.json"
 }
 
 settle() { # the one switch: what is deployed, in one rename; then the copies
@@ -37,15 +37,15 @@ settle() { # the one switch: what is deployed, in one rename; then the copies
     jq -n --arg version "$NEW" --arg previous "$previous" --arg color "$NEW_COLOR" --arg at "$(stamp)" --arg run "$RUN" \
         --arg by "$BY" --arg backup_at "${BACKUP_AT:-}" \
         '{version: $version, previous: $previous, color: $color, at: $at, run: $run, by: $by, backup_at: $backup_at}' |
-        write_whole "$STATE/deployed.json"
+        write_whole "$STATE/deployed.json" || no_room "$STATE/deployed.json" || return 1
     write_copies
 }
 
 write_copies() {
-    deployed version | write_whole "$STATE/current"
-    deployed previous | write_whole "$STATE/previous"
-    deployed color | write_whole "$STATE/color"
-    write_whole "$ROOT/release.env" <"$RELEASES/$(deployed version)/release.env"
+    write_whole "$ROOT/release.env" <"$RELEASES/$(deployed version)/release.env" || no_room "$ROOT/release.env" || return 1
+    deployed version | write_whole "$STATE/current" || no_room "$STATE/current" || return 1
+    deployed previous | write_whole "$STATE/previous" || no_room "$STATE/previous" || return 1
+    deployed color | write_whole "$STATE/color" || no_room "$STATE/color"
 }
 
 environment_of() { # environment_of DIR: what Compose is given: the host's own values, paths of secrets, digests
@@ -93,11 +93,11 @@ container_of() { # container_of SERVICE, running or not
 
 take_lock() { # the kernel gives it back when this program ends, however it ends
     exec 9>>"$STATE/deploy.lock"
-    if ! flock --nonblock 9; then
+    if ! flock --wait 2 9; then # whoever only looks has it for an instant
         die $LOCKED "another deploy is running: $(tr '\n' ' ' <"$STATE/deploy.lock"). Wait for it; see status."
     fi
     : >"$STATE/deploy.lock"
-    printf '%s of %s by %s, process %s, since %s\n' "$1" "${2:--}" "$BY" "$$" "$(stamp)" >&9
+    printf '%s of %s by %s, process %s, since %s%s\n' "$1" "${2:--}" "$BY" "$$" "$(stamp)" "$([ ! -f "$RUNS/$RUN.log" ] || echo ", run $RUN")" >&9
 }
 
 lock_is_free() { flock --nonblock "$STATE/deploy.lock" true 2>/dev/null; }

@@ -22,18 +22,26 @@ audit() { # audit EVENT [NAME VALUE]...
     line=$(jq -cn --arg at "$(stamp)" --arg event "$event" --arg run "$RUN" --arg by "$BY" \
         '{at: $at, event: $event, run: $run, by: $by} + ($ARGS.positional as $words |
             [range(0; $words | length; 2) | {($words[.]): $words[. + 1]}] | add // {})' --args -- "$@")
-    printf '%s\n' "$line" >>"$STATE/audit.jsonl"
-    sync "$STATE/audit.jsonl"
+    # What it tells of is done already: without room for the line the run's own log has it, and the way back goes on.
+    { printf '%s\n' "$line" >>"$STATE/audit.jsonl" && sync "$STATE/audit.jsonl"; } || say "warning: the audit takes no more: $line"
 }
 
-write_whole() { # write_whole FILE <content: the old content or the new, never a part
+# The old content or the new, never a part; it fails by itself, whether who called would end then or not. A file of facts
+# is never empty: then who should have written it failed.
+write_whole() { # write_whole FILE <content
     local staging
-    staging=$(mktemp "$1.XXXXXX")
-    cat >"$staging"
-    chmod 0644 "$staging"
-    sync "$staging"
-    mv -f "$staging" "$1"
-    sync "$(dirname "$1")"
+    staging=$(mktemp "$1.XXXXXX") || return 1
+    if cat >"$staging" && { [ -s "$staging" ] || [[ $1 != *.json ]]; } && chmod 0644 "$staging" && sync "$staging" && mv -f "$staging" "$1"; then
+        sync "$(dirname "$1")"
+        return
+    fi
+    rm -f "$staging"
+    return 1
+}
+
+no_room() { # no_room FILE: WHY, when it could not be written; the tool's own words stand above it
+    WHY="the disk takes no more: $1 cannot be written"
+    return 1
 }
 
 at_least() { # at_least HAVE FLOOR, as versions
