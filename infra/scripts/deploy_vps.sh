@@ -19,8 +19,10 @@
 set -Eeuo pipefail
 export LC_ALL=C
 
-readonly USAGE=64 REFUSED=70 UNKNOWN=80
+readonly FAILED=1 USAGE=64 REFUSED=70 UNKNOWN=80
 readonly SSH_FAILED=255 RECONNECTS=${DEPLOY_RECONNECTS:-30}
+# What ssh says when it did not get in. Whatever else it ends with may be a connection that was cut later.
+readonly NOT_ENTERED='^ssh: |Host key verification failed|IDENTIFICATION HAS CHANGED|Permission denied \(|kex_exchange_identification|banner exchange'
 
 HOST=${DEPLOY_HOST:-} PORT=${DEPLOY_PORT:-22} IDENTITY=${DEPLOY_IDENTITY:-} KNOWN=${DEPLOY_KNOWN_HOSTS:-}
 BY=${DEPLOY_BY:-$(id -un)}
@@ -42,12 +44,26 @@ remote() { # remote WORD...: plain words, joined by spaces; the host checks each
         -- "$HOST" "$*"
 }
 
-reached() { # reached WORD...: as `remote`, for what has changed nothing yet when it cannot connect
-    local code=0
-    remote "$@" || code=$?
-    [ "$code" != "$SSH_FAILED" ] ||
-        die $REFUSED "$HOST cannot be entered (see above); nothing was changed. If its key changed, somebody may stand between: compare fingerprints on the host's console before you pin the new one."
+reached() { # reached WORD...: as `remote`, with words for a host that cannot be entered and for a connection that was cut
+    local said code
+    said=$(mktemp)
+    set +e
+    { remote "$@" 2>&1 1>&3 3>&- | tee "$said" >&2; code=${PIPESTATUS[0]}; } 3>&1
+    set -e
+    [ "$code" != "$SSH_FAILED" ] || lost "$1" "$said"
+    rm -f "$said"
     return "$code"
+}
+
+lost() { # lost WORD FILE: ends with what is known of it, by what ssh said
+    local entered=yes
+    ! grep -Eq "$NOT_ENTERED" "$2" || entered=
+    rm -f "$2"
+    [ -n "$entered" ] ||
+        die $REFUSED "$HOST cannot be entered (see above); nothing was changed. If its key changed, somebody may stand between: compare fingerprints on the host's console before you pin the new one."
+    [ "$1" != start ] ||
+        die $UNKNOWN "the connection to $HOST was cut while the run was begun: whether it began is not known. Look: deploy_vps.sh status names the run; then: deploy_vps.sh follow RUN"
+    die $FAILED "the connection to $HOST was cut (see above); what serves was not touched. Say it again."
 }
 
 follow() { # follow RUN: its log as it grows, over as many connections as it takes; ends as the run ends
@@ -74,7 +90,7 @@ start() { # start WORD...: begin a run on the host and follow it
 }
 
 version_of() { # version_of BUNDLE
-    tar -xzOf "$1" ./release.json 2>/dev/null | sed -n 's/.*"version": *"\([^"]*\)".*/\1/p' | head -n 1
+    tar -xzOf "$1" ./release.json 2>/dev/null | sed -n 's/.*"version": *"\([^"]*\)".*/\1/p' | head -n 1 || true # no archive, no version
 }
 
 deploy() {
@@ -122,6 +138,7 @@ rollback() {
 
 main() {
     while [ $# -gt 0 ]; do
+        case $1 in --host | --port | --identity | --known-hosts | --by) [ $# -ge 2 ] || die $USAGE "$1 wants a value (--help tells more)" ;; esac
         case $1 in
             --host) HOST=${2:-} && shift 2 ;;
             --port) PORT=${2:-} && shift 2 ;;

@@ -13,12 +13,14 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.support.bundles import PROGRAM, VERSION, bundle, manifest
+from tests.support.written_flows import until
 
 ROOT = Path(__file__).resolve().parents[2]
 OK, FAILED, USAGE, REFUSED, LOCKED = 0, 1, 64, 70, 75
@@ -94,6 +96,13 @@ def begun(host: HostFolder, *words: str) -> str:
     said = host.say("start", *words)
     assert said.code == OK, said
     return said.out.strip()
+
+
+def has_open(process: int, file: Path) -> bool:
+    """Whether a process has a file open."""
+    with suppress(OSError):  # it opens and closes others meanwhile
+        return any(one.readlink() == file for one in Path(f"/proc/{process}/fd").iterdir())
+    return False
 
 
 # --- One program of many parts ------------------------------------------------------------------------------
@@ -263,6 +272,28 @@ def test_two_at_once_are_one(host: HostFolder) -> None:
 
     assert (held.code, free.code) == (LOCKED, OK)
     assert "another deploy is running: deploy of 1.4.1 by ana" in held.err
+
+
+def test_who_only_looks_stands_in_nobody_s_way(host: HostFolder) -> None:
+    """A status has the lock for an instant: a run waits for that, and does not say that another one runs."""
+    command = ["bash", str(host.program), "--root", str(host.root), "resume"]
+    lock = host.root / "state/deploy.lock"
+    with lock.open("w") as looking:
+        fcntl.flock(looking, fcntl.LOCK_EX)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
+            until(lambda: has_open(run.pid, lock), "the run comes to the lock")
+            fcntl.flock(looking, fcntl.LOCK_UN)
+            said, _ = run.communicate(timeout=30)
+
+    assert (run.returncode, "nothing was left half done" in said) == (OK, True)
+
+
+def test_the_lock_names_the_run_that_has_it(host: HostFolder) -> None:
+    """So that `status` tells whose connection was cut what to follow."""
+    run = begun(host, "resume", "--by", "ana")
+    host.say("follow", run)
+
+    assert (host.root / "state/deploy.lock").read_text().rstrip().endswith(f", run {run}")
 
 
 def test_a_daemon_started_in_a_deploy_does_not_keep_the_lock(host: HostFolder, tmp_path: Path) -> None:

@@ -388,6 +388,7 @@ put_in_place() { # put_in_place DIR: the list last, since it is what makes them 
 
 main() {
     while [ $# -gt 0 ]; do
+        case $1 in --root | --owner) [ $# -ge 2 ] || die 64 "$1 wants a value (--help tells more)" ;; esac
         case $1 in
             --root) ROOT=${2:-} && shift 2 ;;
             --owner) OWNER=${2:-} && shift 2 ;;

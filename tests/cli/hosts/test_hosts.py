@@ -23,6 +23,11 @@ SSH = """#!/bin/sh
 printf '%s\\n' "$@" >"{folder}/asked"
 for line in "$@"; do :; done
 case "$line" in
+    start*) [ ! -f "{folder}/cut-start" ] || {{
+        bash "{program}" --root "{folder}/host" gate "$line" >/dev/null
+        cat "{folder}/cut-start" >&2
+        exit 255
+    }} ;;
     follow*) [ ! -f "{folder}/cut" ] || {{
         rm "{folder}/cut"
         bash "{program}" --root "{folder}/host" gate "$line" | head -c 30
@@ -112,6 +117,22 @@ def test_a_cut_connection_shows_every_line_once(desk: Desk) -> None:
         "resume: nothing was left half done"
     ]
     assert "The connection is lost; the run goes on there. Again (1)" in said.err
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("Connection to vps.invalid closed by remote host.", "whether it began is not known"),
+        ("ssh: connect to host vps.invalid port 22: Connection refused", "prod cannot be entered"),
+    ],
+)
+def test_a_run_whose_begin_was_cut_off_is_looked_for(desk: Desk, said: str, words: str) -> None:
+    """Only who was not let in has changed nothing."""
+    (desk.folder / "cut-start").write_text(f"{said}\n")
+    done = desk.say("rollback", "--yes")
+
+    assert (done.code, words in done.err) == (5, True), done
+    assert ("wmctl host status" in done.err) is ("not known" in words)
 
 
 def test_nobody_to_ask_means_nothing_is_done(desk: Desk) -> None:

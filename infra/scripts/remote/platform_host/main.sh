@@ -22,6 +22,7 @@ command_gate() { # what a deploy key may say: one line of plain words, and nothi
 
 dispatch() {
     local command=${1:-}
+    case ${*: -1} in --root | --release | --now | --by | --to | --customer | --identity | --reason | --keep | --dir) die $USAGE "${*: -1} wants a value" ;; esac
     case $command in
         preflight | deploy | rollback | rotate | resume | status | prune | logs | gate | receive | try | start | supervise | follow | secrets | keys | backup | restore | entry | door) ;;
         *) die $USAGE "there is no command '$command'. See the head of $PROGRAM." ;;
@@ -32,7 +33,8 @@ dispatch() {
 
 main() {
     if [ "${1:-}" = --root ]; then
-        ROOT=${2:-}
+        [ $# -ge 2 ] || die $USAGE "--root wants a value"
+        ROOT=$2
         shift 2
     fi
     use_root

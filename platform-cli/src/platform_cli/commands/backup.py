@@ -19,6 +19,7 @@ from platform_cli.backups.fetching import fetch as bring
 from platform_cli.backups.holdings import Holdings, copy_rows, drill_rows, findings, read_holdings, size
 from platform_cli.backups.identity import read_identity
 from platform_cli.backups.sending import send as take_there
+from platform_cli.hosts import runs
 from platform_cli.hosts.connection import Connection
 from platform_cli.hosts.speaking import connected, follow, known_hosts, tell, who
 from platform_cli.options import Account, AdminKey, AsJson, Ended, OnHost, noun
@@ -166,10 +167,10 @@ def restore(
     connection = _entering(host, account, admin_key)
     _require_name(connection, _losses(copy, to, whose, undo=undo), yes)
     if identity is None:
-        follow(connection, connection.ask("start", "restore", *words, "--by", who()))
+        follow(connection, runs.begin(connection, "restore", who(), *words))
         return
     with read_identity(identity) as given:
-        begun = connection.ask("start", "restore", *words, "--by", who(), given=given)
+        begun = runs.begin(connection, "restore", who(), *words, given=given)
     follow(connection, begun)
 
 

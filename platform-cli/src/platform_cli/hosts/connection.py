@@ -21,6 +21,12 @@ LOST = 255
 """What ssh itself ends with: it could not connect, or the connection was cut."""
 
 _WORD = re.compile(r"(--)?[A-Za-z0-9][A-Za-z0-9._:@+-]*", re.ASCII)
+_NOT_ENTERED = re.compile(
+    r"^ssh: |Host key verification failed|IDENTIFICATION HAS CHANGED|Permission denied \("
+    r"|kex_exchange_identification|banner exchange",
+    re.MULTILINE,
+)
+"""What ssh says when it did not get in. Whatever else it ends with may be a connection that was cut later."""
 _OPTIONS = (
     "BatchMode=yes",
     "IdentitiesOnly=yes",
@@ -69,14 +75,23 @@ class Connection:
         """
         return self.run(self._program + _line(words), given)
 
+    def begin(self, *words: str, given: IO[bytes] | None = None) -> Said:
+        """As `ask`, for what goes on at the host by itself once it was begun.
+
+        Raises: HostUnreachable, which says whether nothing was begun or nobody knows.
+        """
+        said = self._answer(self._program + _line(words), given)
+        if said.code == LOST and not _NOT_ENTERED.search(said.err):
+            raise HostUnreachable(
+                f"The connection to {self.host.name} was cut while a run was begun; "
+                "whether it began is not known",
+                next_step="Run `wmctl host status`, which names the run, and then `wmctl host follow RUN`.",
+            )
+        return self._entered(said)
+
     def run(self, line: str, given: IO[bytes] | None = None) -> Said:
         """As `ask`, with a fixed line for a shell: only for a host that has no program of ours yet."""
-        done = self._started(line, given)
-        out, err = done.communicate()
-        said = Said(done.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
-        if said.code == LOST:
-            raise unreachable(self.host, said.err)
-        return said
+        return self._entered(self._answer(line, given))
 
     def listen(self, words: Sequence[str], each: Callable[[bytes], None]) -> Said:
         """Say words and hand on each line of the answer as it comes, with its line end.
@@ -112,6 +127,16 @@ class Connection:
         """
         leads = f"127.0.0.1:{local_port}:{inside}"
         return self._spawned("-N", "-o", "ExitOnForwardFailure=yes", "-L", leads, line=())
+
+    def _answer(self, line: str, given: IO[bytes] | None) -> Said:
+        done = self._started(line, given)
+        out, err = done.communicate()
+        return Said(done.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+
+    def _entered(self, said: Said) -> Said:
+        if said.code == LOST:
+            raise unreachable(self.host, said.err)
+        return said
 
     def _started(self, line: str, given: IO[bytes] | None) -> subprocess.Popen[bytes]:
         return self._spawned("-T", line=(line,), given=given)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from platform_cli.hosts.connection import LOST, Connection, Said, unreachable
 from platform_core.errors import HostUnreachable, InvalidInput, UnreadableFile
@@ -63,13 +64,16 @@ def rehearse(connection: Connection, bundle: Bundle) -> Said:
 
 
 def begin_deploy(connection: Connection, version: str, by: str, *options: str) -> Said:
-    """Begin to deploy a release that was sent; the answer is the run's name. Raises: HostUnreachable."""
-    return connection.ask("start", "deploy", version, "--now", now(), *options, "--by", by)
+    """Begin to deploy a release that was sent; the answer is the run's name.
+
+    Raises: HostUnreachable, as `Connection.begin`.
+    """
+    return connection.begin("start", "deploy", version, "--now", now(), *options, "--by", by)
 
 
-def begin(connection: Connection, verb: str, by: str, *options: str) -> Said:
-    """Begin a rollback or a resumption; the answer is the run's name. Raises: HostUnreachable."""
-    return connection.ask("start", verb, *options, "--by", by)
+def begin(connection: Connection, verb: str, by: str, *options: str, given: IO[bytes] | None = None) -> Said:
+    """Begin any other run; the answer is its name. Raises: HostUnreachable, as `Connection.begin`."""
+    return connection.begin("start", verb, *options, "--by", by, given=given)
 
 
 def follow(

@@ -32,15 +32,13 @@ certificate_of() { # certificate_of NAME
          why: (if $until == null or $verdict == "ok" then "" else $verdict end)}'
 }
 
-readonly CERTIFICATE_WAY="The authority must reach ports 80 and 443 of this host, and this host the authority: logs caddy. It is asked again by itself, and at once after: docker restart platform-caddy-1."
-
 check_certificates() { # asked for by `preflight` alone: a deploy may be what mends them
-    local name state until why
+    local name state until why way="The authority must reach ports 80 and 443 of this host, and this host the authority: logs caddy. It is asked again by itself, and at once after: docker restart platform-caddy-1."
     while IFS=$'\t' read -r name state until why; do
         case $state in
-            none) refuse "$name is served without a certificate" "$CERTIFICATE_WAY" ;;
-            late) refuse "the certificate of $name ends $until and was not renewed in time" "$CERTIFICATE_WAY" ;;
-            over) refuse "the certificate of $name ended $until" "$CERTIFICATE_WAY" ;;
+            none) refuse "$name is served without a certificate" "$way" ;;
+            late) refuse "the certificate of $name ends $until and was not renewed in time" "$way" ;;
+            over) refuse "the certificate of $name ended $until" "$way" ;;
             refused) refuse "visitors do not trust the certificate of $name: $why" "See ACME_DIRECTORY in host.env, and: logs caddy." ;;
         esac
     done < <(certificates | jq -r '.[] | [.name, .state, .until // "-", .why] | @tsv')
