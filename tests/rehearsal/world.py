@@ -287,6 +287,7 @@ def host_values(**other: str) -> str:
         "WATCH_S": "8",
         "WORKER_GRACE": "20s",
         "DISK_FREE_MIN_MB": "2000",
+        "DISK_USED_MAX_PERCENT": "99",  # the disk is that of the machine that rehearses
         **other,
     }
     return "".join(f"{name}={value}\n" for name, value in values.items())

@@ -3,7 +3,7 @@
 #
 #   platform_host.sh [--root DIR] COMMAND [WORD...]
 #
-#   preflight [--release V] [--now EPOCH]   look, and change nothing
+#   preflight [--release V] [--now EPOCH]   look for what is wrong or would stop a deploy, and change nothing
 #   deploy V [--dry-run] [--no-backup] [--now EPOCH] [--by NAME]
 #   rollback [--to V] [--despite-schema] [--dry-run] [--by NAME]
 #   rotate KIND [--by NAME]                 replace a secret while it is in use; a repeat ends a half one

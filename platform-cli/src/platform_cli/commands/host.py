@@ -125,7 +125,12 @@ def bootstrap(
 
 @app.command("doctor")
 def doctor(host: OnHost = None) -> None:
-    """Look for what would stop a deploy, and change nothing: the host's preflight list, and its clock.
+    """Look for what is wrong or would stop a deploy, and change nothing; each line has its way out.
+
+    Whether every service runs and is healthy, copies and drills are young, certificates are renewed, disks
+    have room and the ballast lies there; names, ports, secrets, the release's files, and the clock against
+    this machine's. It ends with 0, or with 70 when there is something: cron of another machine that says it
+    is the host's alarm.
 
     Example: wmctl host doctor --host prod
     """

@@ -32,7 +32,7 @@ certificate_of() { # certificate_of NAME
          why: (if $until == null or $verdict == "ok" then "" else $verdict end)}'
 }
 
-check_certificates() { # asked for by `preflight` alone: a deploy may be what mends them
+check_certificates() {
     local name state until why way="The authority must reach ports 80 and 443 of this host, and this host the authority: logs caddy. It is asked again by itself, and at once after: docker restart platform-caddy-1."
     while IFS=$'\t' read -r name state until why; do
         case $state in

@@ -4,10 +4,7 @@
 check_system() {
     local tool
     [ "$(uname -s)" = Linux ] || refuse "this is $(uname -s), not Linux" "Use a Debian or Ubuntu host."
-    case $(uname -m) in
-        x86_64 | aarch64) ;;
-        *) refuse "the processor is $(uname -m)" "Images are built for x86_64 and aarch64." ;;
-    esac
+    [ "$(uname -m)" = x86_64 ] || refuse "the processor is $(uname -m)" "Images are built for x86_64 (linux/amd64) alone: use such a host."
     for tool in jq curl flock ss tar sha256sum; do
         command -v "$tool" >/dev/null || refuse "$tool is not installed" "Run: wmctl host bootstrap."
     done
@@ -79,7 +76,7 @@ check_names() { # every public name leads here, or the certificate could not be 
             case $here in *" $address "*) found=yes ;; esac
         done
         [ -n "$found" ] || refuse "$name leads to ${addresses:-nowhere }and not to this host" \
-            "Correct its DNS record, or add this host's public address to PUBLIC_ADDRESSES in host.env."
+            "Correct its DNS record, or add this host's public address to PUBLIC_ADDRESSES in host.env. While it still leads to the host that this one replaces, name that address there: the proxy asks for the certificate again by itself once the record is changed."
     done < <(sed -n 's/^DOMAIN_[A-Z]*=//p' "$ROOT/host.env" | sort -u)
 }
 
@@ -144,7 +141,7 @@ preflight() { # preflight NOW: all checks of the candidate in NEW_DIR; ends the 
     check_ports
     check_names
     check_clock "${1:-}"
-    [ -n "$VERB" ] || check_certificates
+    [ -n "$VERB" ] || check_what_serves
     finish_preflight
 }
 

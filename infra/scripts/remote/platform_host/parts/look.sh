@@ -49,7 +49,9 @@ show_status() {
         "releases  \(.releases | join(" "))",
         "disk      \(.disk_free_mb) MB free",
         (.certificates[] | "tls       \(.name)\t\(.state)\tuntil \(.until // "-")\(if .why == "" then "" else " (\(.why))" end)"),
-        (.services[] | "  \(.service)\t\(.state)\t\(.health)\trestarts \(.restarts)")'
+        (.services[] | "  \(.service)\t\(.state)\t\(.health)\trestarts \(.restarts)"),
+        (if .audit == [] then empty else "audit, the newest last" end),
+        (.audit[] | "  \(.at)  \(.event)" + ([.verb, .kind, .version, .customer, .copy, .phase, .reason] | map(select(. != null and . != "")) | map("  " + .) | join("")) + "  by \(.by)" + (if (.run // "") == "" then "" else "  run \(.run)" end))'
 }
 
 command_logs() {
