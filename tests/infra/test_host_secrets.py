@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
@@ -9,18 +10,17 @@ import re
 import shutil
 import subprocess
 import tarfile
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyrage
 import pytest
 import yaml
 
-from tests.support.aged import path_with_age
+from tests.support.open_files import has_open
+from tests.support.secret_hosts import SCRIPT, Host
+from tests.support.written_flows import until
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / "infra/scripts/remote/host_secrets.sh"
 REFUSED, USAGE = 70, 64
 NAMES = [
     "BACKUP_DATABASE_PASSWORD",
@@ -34,55 +34,6 @@ NAMES = [
     "WINDMILL_SALT",
     "WINDMILL_SUPERADMIN",
 ]
-
-
-@dataclass(frozen=True)
-class Said:
-    """What the script said and how it ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-class Host:
-    """A host's folder of secrets, owned by whoever runs the test."""
-
-    def __init__(self, root: Path) -> None:
-        self.root, self.folder = root, root / "secrets"
-        self.folder.mkdir(parents=True)
-        self.folder.chmod(0o750)
-
-    def say(self, *words: str, given: str | bytes = "") -> Said:
-        """The script, as root would call it on the host."""
-        done = subprocess.run(
-            [SCRIPT, "--root", self.root, "--owner", f"{os.getuid()}:{os.getgid()}", *words],
-            input=given.encode() if isinstance(given, str) else given,
-            capture_output=True,
-            check=False,
-            env={**os.environ, "PATH": path_with_age(self.root.with_name("age"))},
-        )
-        return Said(done.returncode, done.stdout.decode(), done.stderr.decode())
-
-    def listed(self) -> dict[str, Path]:
-        """Which file is which, as a deploy reads it."""
-        lines = (self.folder / "secrets.env").read_text(encoding="utf-8").splitlines()
-        return {
-            name.removeprefix("SECRET_"): Path(path) for name, path in (one.split("=", 1) for one in lines)
-        }
-
-    def content(self) -> dict[str, str]:
-        """Every secret by its name."""
-        return {name: self.value(name) for name in self.listed()}
-
-    def grow_old(self, name: str, days: int) -> None:
-        """Let a secret have been made so many days ago."""
-        then = time.time() - days * 86_400
-        os.utime(self.listed()[name], (then, then))
-
-    def value(self, name: str) -> str:
-        """What is in the file."""
-        return self.listed()[name].read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -427,3 +378,56 @@ def test_a_host_that_is_not_ready_is_refused(tmp_path: Path) -> None:
     answer = subprocess.run([SCRIPT, "--root", tmp_path, "make"], capture_output=True, text=True, check=False)
 
     assert (answer.returncode, "make the host ready first" in answer.stderr) == (REFUSED, True)
+
+
+# --- Two at once, and tools that fail -----------------------------------------------------------------------
+
+
+def test_two_that_write_take_turns_and_who_looks_waits_for_nobody(host: Host) -> None:
+    """Of two lists that are written at once, the last would be the only one."""
+    folder = os.open(host.folder, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        waiting = host.begin("take", "DOOR_WINDMILL_TOKEN")
+        looked = host.say("list")
+        until(lambda: has_open(waiting.pid, host.folder), "it comes to the lock")
+        with (host.folder / "secrets.env").open("a") as listed:
+            listed.write(f"NEXT_DATABASE_CA={host.listed()['DATABASE_CA']}\n")
+    finally:
+        os.close(folder)
+    out, err = waiting.communicate(b"not-a-real-token-of-windmill", timeout=30)
+
+    assert (looked.returncode, waiting.returncode) == (0, 0), err
+    assert b"waits    DOOR_WINDMILL_TOKEN" in out
+    lines = (host.folder / "secrets.env").read_text().splitlines()
+    waits = [line.partition("=")[0] for line in lines if line.startswith("NEXT_")]
+    assert waits == ["NEXT_DATABASE_CA", "NEXT_DOOR_WINDMILL_TOKEN"]
+
+
+def test_an_openssl_that_fails_says_why(host: Host) -> None:
+    """And nothing is listed that was not made."""
+    before = host.listed()
+    (host.folder / "secrets.env").write_text("")
+    host.program(
+        "openssl", "#!/bin/sh", '[ "$1" != rand ] || exec echo 00', "echo 'no such curve' >&2", "exit 1"
+    )
+    said = host.say("make")
+
+    assert said.returncode == 1
+    assert said.stderr == "host_secrets: openssl req failed: no such curve \n"
+    assert (host.folder / "secrets.env").read_text() == ""
+    assert all(file.exists() for file in before.values())
+
+
+def test_a_bundle_is_made_although_the_audit_is_written_meanwhile(host: Host) -> None:
+    """Tar says so with 1, and reads all once more; what it cannot read at all ends with no bundle."""
+    tar = shutil.which("tar")
+    told = host.root / "told"
+    host.program("tar", "#!/bin/sh", f'"{tar}" "$@"', f'[ -f "{told}" ] && exit', f'touch "{told}"', "exit 1")
+    changed = host.say("bundle")
+    host.program("tar", "#!/bin/sh", "exit 2")
+    broken = host.say("bundle")
+
+    assert (changed.returncode, broken.returncode) == (0, 1), changed.stderr
+    assert "no bundle was made" in broken.stderr
+    assert [str(one) for one in (host.root / "bundles").glob("*.age")] == [changed.stdout.strip()]

@@ -13,13 +13,13 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.support.bundles import PROGRAM, VERSION, bundle, manifest
+from tests.support.open_files import has_open
 from tests.support.written_flows import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,13 +96,6 @@ def begun(host: HostFolder, *words: str) -> str:
     said = host.say("start", *words)
     assert said.code == OK, said
     return said.out.strip()
-
-
-def has_open(process: int, file: Path) -> bool:
-    """Whether a process has a file open."""
-    with suppress(OSError):  # it opens and closes others meanwhile
-        return any(one.readlink() == file for one in Path(f"/proc/{process}/fd").iterdir())
-    return False
 
 
 # --- One program of many parts ------------------------------------------------------------------------------
@@ -228,6 +221,52 @@ def test_a_bundle_that_arrived_damaged_is_refused(host: HostFolder) -> None:
     assert "arrived damaged" in said.err
 
 
+def test_what_arrives_and_is_refused_leaves_nothing_behind(host: HostFolder, tmp_path: Path) -> None:
+    """Neither where releases are nor where one is only tried."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    sent, wrong = bundle("1.4.3"), hashlib.sha256(bundle("1.4.3")).hexdigest()
+    for verb in ("receive", "try"):
+        done = subprocess.run(
+            ["bash", str(host.program), "--root", str(host.root), verb, VERSION, wrong],
+            input=sent,
+            env={**os.environ, "TMPDIR": str(scratch)},
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        assert (done.returncode, b"is not release 1.4.2" in done.stderr) == (REFUSED, True)
+
+    assert [*scratch.iterdir(), *(host.root / "releases").iterdir()] == []
+
+
+def test_of_two_that_arrive_at_once_none_is_put_into_the_other(host: HostFolder, tmp_path: Path) -> None:
+    """The second finds the same there."""
+    sent = bundle()
+    digest = hashlib.sha256(sent).hexdigest()
+    first = tmp_path / "bin/mv"
+    first.parent.mkdir()
+    # Just as the second is about to move its own, the first one's is there.
+    mv = shutil.which("mv")
+    whole = f'cp -r "{tmp_path}/other/releases/{VERSION}" "{host.root}/releases/{VERSION}"'
+    first.write_text(f'#!/bin/sh\n{whole}\nexec "{mv}" "$@"\n')
+    first.chmod(0o755)
+    shutil.copytree(host.root, tmp_path / "other")
+    receive(HostFolder(tmp_path / "other"), sent)
+    done = subprocess.run(
+        ["bash", str(host.program), "--root", str(host.root), "receive", VERSION, digest],
+        input=sent,
+        env={**os.environ, "PATH": f"{first.parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert (done.returncode, b"is here already, and the same" in done.stdout) == (OK, True), done
+    assert [path.name for path in (host.root / "releases").iterdir()] == [VERSION]
+    assert not (host.root / "releases" / VERSION / "release").exists()
+
+
 # --- Runs ---------------------------------------------------------------------------------------------------
 
 
@@ -258,6 +297,31 @@ def test_a_run_that_was_killed_says_so(host: HostFolder) -> None:
 
     assert said.code == FAILED
     assert said.out == "begun\n"
+    assert "the run ended without a word" in said.err
+
+
+def test_a_run_that_ended_is_told_at_once_whoever_has_its_number_now(host: HostFolder) -> None:
+    """Nobody is waited for."""
+    (host.root / "state/runs/20260301T101500Z-1-deploy.log").write_text("begun\n")
+    (host.root / "state/runs/20260301T101500Z-1-deploy.pid").write_text(f"{os.getpid()}\n")
+    (host.root / "state/runs/20260301T101500Z-1-deploy.rc").write_text("70\n")
+    said = host.say("follow", "20260301T101500Z-1-deploy")
+
+    assert said == Said(REFUSED, "begun\n", "")
+
+
+@pytest.mark.parametrize("number", [str(os.getpid()), ""])
+def test_a_run_of_before_a_reboot_or_that_never_began_is_not_waited_for(
+    host: HostFolder, number: str
+) -> None:
+    """Its number is somebody else's now, or there is none."""
+    (host.root / "state/runs/20260301T101500Z-1-deploy.log").write_text("begun\n")
+    (host.root / "state/runs/20260301T101500Z-1-deploy.boot").write_text("another\n")
+    if number:
+        (host.root / "state/runs/20260301T101500Z-1-deploy.pid").write_text(f"{number}\n")
+    said = host.say("follow", "20260301T101500Z-1-deploy")
+
+    assert (said.code, said.out) == (FAILED, "begun\n")
     assert "the run ended without a word" in said.err
 
 

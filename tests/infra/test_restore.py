@@ -262,6 +262,28 @@ def test_after_a_half_restore_the_next_one_is_the_one_that_was_asked_for(
         assert f"restores place acme --copy {wanted} --to  --by {who()}" in host.events()
 
 
+@pytest.mark.parametrize("words", [("list",), ("forget", "--yes", "prod")])
+def test_what_was_set_aside_is_not_said_to_be_nothing_when_nobody_looked(
+    host: Host, words: tuple[str, ...]
+) -> None:
+    """No container starts: that is no answer."""
+    (host.played / "list.json").write_text('{"copies": [], "covered": [], "dumps": []}')
+    host.wish("no-tasks", "")
+    said = host.desk.say(*words)
+
+    assert (said.code, "what restores set aside cannot be looked at" in said.err) == (1, True), said
+
+
+def test_an_undone_restore_that_cannot_look_changes_nothing(host: Host) -> None:
+    """Exit 70, and not that nothing was set aside."""
+    host.wish("no-tasks", "")
+    said = host.restore("--undo")
+
+    assert said.code == 70, said.out + said.err
+    assert "what restores set aside cannot be looked at" in said.out
+    assert (host.serving(), host.is_half_done) == (("live", EVERYTHING), False)
+
+
 # --- One customer -------------------------------------------------------------------------------------------
 
 

@@ -92,7 +92,9 @@ def compose(words: list[str]) -> None:
 
 
 def task(words: list[str]) -> None:
-    """A container of one task."""
+    """A container of one task; where there is `no-tasks` none starts."""
+    if (PLAYED / "no-tasks").exists():
+        sys.exit(125)
     at = words.index("backup")
     options, words = words[:at], words[at + 1 :]
     entry = options[options.index("--entrypoint") + 1] if "--entrypoint" in options else "backup"

@@ -14,7 +14,7 @@ from pathlib import Path
 import pyrage
 
 from tests.support.aged import path_with_age
-from tests.support.bundles import PROGRAM, VERSION, manifest
+from tests.support.bundles import DIGEST, PROGRAM, VERSION, manifest
 from tests.support.wmctl import REPOSITORY
 
 HEALTHY = '{"database_healthy": true, "workers_alive": 3}'
@@ -31,10 +31,10 @@ class ServingHost:
         """Replace a secret: the exit code, and all it said."""
         return self.say("rotate", kind)
 
-    def say(self, *words: str) -> tuple[int, str]:
-        """Run the host's program: its exit code, and all it said."""
+    def say(self, *words: str, program: str = "bin/platform_host.sh") -> tuple[int, str]:
+        """Run the host's program, or that of a release: its exit code, and all it said."""
         done = subprocess.run(
-            ["bash", str(self.root / "bin/platform_host.sh"), "--root", str(self.root), *words],
+            ["bash", str(self.root / program), "--root", str(self.root), *words],
             stdin=subprocess.DEVNULL,
             env={**os.environ, "PATH": self._path(), "PLAYED": str(self.played)},
             capture_output=True,
@@ -70,11 +70,18 @@ class ServingHost:
         program = [str(self.root / "bin/host_secrets.sh"), "--root", str(self.root), *words]
         subprocess.run(program, input=given, text=True, capture_output=True, check=True)
 
-    def release(self, version: str) -> Path:
-        """Put a release there, complete; its folder."""
+    def release(self, version: str, *, proxy: bool = False) -> Path:
+        """Put a release there, complete, with files of the proxy or without; its folder."""
         folder, facts = self.root / "releases" / version, manifest(version, schema_head="1")
+        if proxy:
+            facts = facts.replace(
+                b'"images": {', b'"images": {"platform-caddy": "' + DIGEST.encode() + b'", '
+            )
         folder.mkdir()
         (folder / "release.json").write_bytes(facts)
+        if proxy:
+            (folder / "caddy").mkdir()
+            (folder / "caddy/Caddyfile").write_text("nonsense: {[\n")
         (folder / "SHA256SUMS").write_text(f"{hashlib.sha256(facts).hexdigest()}  ./release.json\n")
         return folder
 

@@ -69,21 +69,26 @@ url() { # url LOGIN
     printf 'postgres://%s:%s@postgres:5432/windmill' "$1" "$(random)"
 }
 
+quietly() { # quietly WORD...: openssl, whose dots nobody reads, and whose words are shown when it fails
+    local said
+    said=$(openssl "$@" 2>&1) || die 1 "openssl $1 failed: $(tail -n 3 <<<"$said" | tr '\n' ' ' | cut -c1-300)"
+}
+
 certificates() { # certificates SECRET|NEXT: a private authority that signs once, and the certificate of the name `postgres`
     local work
     work=$(mktemp -d)
     # shellcheck disable=SC2064 # the folder of now
     trap "rm -rf '$work'" RETURN
     # Its key is thrown away. Each has a name of its own: clients trust two while they change, and look up by name.
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days "$DAYS" \
+    quietly req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days "$DAYS" \
         -subj "/CN=platform-database $(openssl rand -hex 4)" \
         -addext basicConstraints=critical,CA:TRUE,pathlen:0 -addext keyUsage=critical,keyCertSign \
-        -keyout "$work/ca.key" -out "$work/ca.crt" 2>/dev/null
-    openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=postgres \
-        -keyout "$work/key" -out "$work/request" 2>/dev/null
+        -keyout "$work/ca.key" -out "$work/ca.crt"
+    quietly req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=postgres \
+        -keyout "$work/key" -out "$work/request"
     printf 'subjectAltName=DNS:postgres\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n' >"$work/extensions"
-    openssl x509 -req -in "$work/request" -CA "$work/ca.crt" -CAkey "$work/ca.key" -set_serial "0x$(openssl rand -hex 16)" \
-        -days "$DAYS" -extfile "$work/extensions" -out "$work/crt" 2>/dev/null
+    quietly x509 -req -in "$work/request" -CA "$work/ca.crt" -CAkey "$work/ca.key" -set_serial "0x$(openssl rand -hex 16)" \
+        -days "$DAYS" -extfile "$work/extensions" -out "$work/crt"
     keep DATABASE_CA "$1" <"$work/ca.crt"
     keep DATABASE_CERTIFICATE "$1" <"$work/crt"
     keep DATABASE_KEY "$1" <"$work/key"
@@ -324,12 +329,26 @@ bundle() {
     [ -d "$ROOT/bundles" ] || mkdir -m 0700 "$ROOT/bundles"
     name=$ROOT/bundles/$(date -u +%Y%m%dT%H%M%SZ).tar.age
     part=$ROOT/bundles/.part
-    tar -C "$ROOT" --format=gnu --numeric-owner -cf - -- "${files[@]}" |
-        age --encrypt --recipients-file "$recipients" --output "$part" || { rm -f "$part" && die 1 "no bundle was made; the lines above say why"; }
+    packed "$recipients" "$part" "${files[@]}" || { rm -f "$part" && die 1 "no bundle was made; the lines above say why"; }
     sync "$part"
     mv -f "$part" "$name"
     find "$ROOT/bundles" -maxdepth 1 -name '*.tar.age' | sort -r | tail -n "+$((BUNDLES_KEPT + 1))" | xargs -r rm -f
     printf '%s\n' "$name"
+}
+
+packed() { # packed RECIPIENTS PART FILE...: once more when a file was written meanwhile, as the audit is
+    local recipients=$1 part=$2
+    local -a ends
+    shift 2
+    for _ in 1 2 3; do
+        set +o errexit
+        tar -C "$ROOT" --format=gnu --numeric-owner -cf - -- "$@" | age --encrypt --recipients-file "$recipients" --output "$part"
+        ends=("${PIPESTATUS[@]}")
+        set -o errexit
+        [ "${ends[0]}" = 1 ] || break # what tar says when a file changed as it read it
+        rm -f "$part"
+    done
+    [ "${ends[0]}" = 0 ] && [ "${ends[1]}" = 0 ]
 }
 
 unbundle() { # into a host that has no secrets of its own; whole or not at all
@@ -407,8 +426,15 @@ main() {
         put | take | next | renew) known "${2:-}" ;;
         *) die 64 "say make, put NAME, take NAME, next NAME, renew NAME, authority STEP, forget, list, check, bundle or unbundle (--help tells more)" ;;
     esac
+    case $verb in
+        list | check) trap 'rm -f "$NEXT"' EXIT ;;
+        *) # of two lists that are written at once the last would win
+            exec 8<"$FOLDER"
+            flock --wait 30 8 || die 1 "somebody else changes the secrets just now. Say it again"
+            trap 'rm -f "$NEXT" "$FOLDER"/.new.*' EXIT
+            ;;
+    esac
     NEXT=$(mktemp "$FOLDER/.list.XXXXXX")
-    trap 'rm -f "$NEXT" "$FOLDER"/.new.*' EXIT
     [ ! -f "$LIST" ] || awk 1 "$LIST" >"$NEXT" # a last line that a hand left unended would swallow the next
     "$@"
     case $verb in make | put | take | next | renew | authority) sort -o "$NEXT" "$NEXT" && sync "$NEXT" && mv -f "$NEXT" "$LIST" ;; esac

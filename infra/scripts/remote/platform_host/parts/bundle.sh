@@ -16,32 +16,32 @@ unpack() { # unpack VERSION SHA256 FOLDER <bundle: nothing outside FOLDER, no li
     [ "$(of_release "$3" version)" = "$1" ] || { rm -rf "$3" && die $REFUSED "the bundle is not release $1"; }
 }
 
+stage() { # stage PARENT: STAGING, a folder that is gone when the program ends, however it does
+    STAGING=$(mktemp -d "$1")
+    trap 'rm -rf "$STAGING"' EXIT
+}
+
 command_receive() {
     require_version "${1:-}"
     [[ ${2:-} =~ ^[0-9a-f]{64}$ ]] || die $USAGE "say: receive VERSION SHA256"
-    local staging
     mkdir -p "$RELEASES"
-    staging=$(mktemp -d "$RELEASES/.incoming-XXXXXX")
-    unpack "$1" "$2" "$staging/release"
-    if [ -d "$RELEASES/$1" ]; then
-        cmp -s "$staging/release/SHA256SUMS" "$RELEASES/$1/SHA256SUMS" ||
-            { rm -rf "$staging" && die $REFUSED "release $1 is on this host with other content. A release never changes: give it another number."; }
-        rm -rf "$staging"
-        say "release $1 is here already, and the same"
+    stage "$RELEASES/.incoming-XXXXXX"
+    unpack "$1" "$2" "$STAGING/release"
+    # Of two that arrive at once the second finds the first there, and does not move itself into it.
+    if [ ! -d "$RELEASES/$1" ] && mv -T "$STAGING/release" "$RELEASES/$1" 2>/dev/null; then
+        say "release $1 is in place"
         return
     fi
-    mv "$staging/release" "$RELEASES/$1"
-    rm -rf "$staging"
-    say "release $1 is in place"
+    [ -d "$RELEASES/$1" ] || die $FAILED "release $1 cannot be put into $RELEASES"
+    cmp -s "$STAGING/release/SHA256SUMS" "$RELEASES/$1/SHA256SUMS" ||
+        die $REFUSED "release $1 is on this host with other content. A release never changes: give it another number."
+    say "release $1 is here already, and the same"
 }
 
 command_try() {
     require_version "${1:-}"
     [[ ${2:-} =~ ^[0-9a-f]{64}$ ]] || die $USAGE "say: try VERSION SHA256"
-    local staging rc=0
-    staging=$(mktemp -d "${TMPDIR:-/tmp}/platform-try.XXXXXX")
-    unpack "$1" "$2" "$staging/release"
-    bash "$PROGRAM" --root "$ROOT" deploy "$1" --dry-run --dir "$staging/release" "${@:3}" || rc=$?
-    rm -rf "$staging"
-    return "$rc"
+    stage "${TMPDIR:-/tmp}/platform-try.XXXXXX"
+    unpack "$1" "$2" "$STAGING/release"
+    bash "$PROGRAM" --root "$ROOT" deploy "$1" --dry-run --dir "$STAGING/release" "${@:3}"
 }

@@ -73,7 +73,7 @@ copies_list() { # what there is, how far back, the last drill, bundles, and what
     bundles=$(find "$ROOT/bundles" -maxdepth 1 -type f ! -name '.*' -printf '%f\t%s\t%TY-%Tm-%TdT%TH:%TM:%.2TSZ\n' 2>/dev/null |
         jq -Rn '[inputs | split("\t") | {name: .[0], bytes: (.[1] | tonumber), at: .[2]}] | sort_by(.name)') || bundles='[]'
     aside='[]' OLD=$(deployed version)
-    [ -z "$OLD" ] || aside=$(aside_of_cluster | jq -Rn '[inputs]')
+    [ -z "$OLD" ] || { aside=$(aside_of_cluster) && aside=$(jq -Rn '[inputs | select(. != "")]' <<<"$aside"); } || return $FAILED
     jq -n --argjson found "$found" --argjson drill "${drill:-null}" --argjson bundles "${bundles:-[]}" --argjson aside "$aside" \
         '$found + {drill: $drill, bundles: $bundles, aside: $aside}'
 }

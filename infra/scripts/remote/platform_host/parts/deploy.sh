@@ -74,7 +74,6 @@ steps() { # everything from the first change to the point of return; WHY and PHA
     backup || { WHY="the backup failed" && return 1; }
     PHASE=database
     mark database || return 1
-    validate_proxy || return 1
     if has_service postgres; then
         place_certificate "$NEW_ENV" || { WHY="the database's certificate cannot be placed" && return 1; }
         bring_up compose postgres || return 1
@@ -131,7 +130,6 @@ finish() { # past the point of return: the old colour goes, the state is switche
     settle || end_unwritten
     audit ok version "$NEW" from "$OLD" color "$NEW_COLOR" seconds "$((SECONDS - BEGAN))" verb "$VERB"
     rm -f "$STATE/deploying.json"
-    rm -rf "$ROOT/proxy.candidate"
     say "$VERB: $NEW serves (server_$NEW_COLOR), $((SECONDS - BEGAN)) s"
 }
 
@@ -164,7 +162,6 @@ put_back() { # what served before, whole; the candidate goes. Fails when that ca
             ;;
     esac
     [ "$NEW_COLOR" = "$OLD_COLOR" ] || retire compose "$NEW_COLOR" || true
-    rm -rf "$ROOT/proxy.candidate"
     [ -z "$failed" ] || { WHY=$failed && return 1; }
 }
 
@@ -215,7 +212,11 @@ carry_out() { # carry_out NOW: the candidate that `prepare` named
     fi
     pull
     [ -z "$PULLED" ] || check_room "$NEW_DIR"
-    [ "$PROBLEMS" = 0 ] || finish_preflight
+    check_proxy
+    if [ "$PROBLEMS" -gt 0 ]; then
+        audit refused version "$NEW" reason "${WHY:-there is no room}"
+        finish_preflight
+    fi
     audit start version "$NEW" from "$OLD" verb "$VERB"
     if ! steps; then end_badly; fi
     finish

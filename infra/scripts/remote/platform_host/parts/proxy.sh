@@ -1,8 +1,12 @@
 
 # --- The proxy: its files, where its traffic goes, and a look through it.
 
+check_proxy() { # before anything is changed; its images are here by now
+    validate_proxy || refuse "$WHY" "Correct the release's Caddyfile, or the names in host.env."
+}
+
 validate_proxy() { # the candidate's proxy files, by the candidate's own proxy, in a folder of their own
-    local staging=$ROOT/proxy.candidate image said
+    local staging=$ROOT/proxy.candidate image said code=0
     image=$(jq -r '.images["platform-caddy"] // empty' "$NEW_DIR/release.json")
     [ -n "$image" ] && [ -d "$NEW_DIR/caddy" ] || return 0
     ! proxy_is_the_same "$image" || return 0
@@ -12,7 +16,9 @@ validate_proxy() { # the candidate's proxy files, by the candidate's own proxy, 
     printf '%s' "$NEW_COLOR" >"$staging/color"
     chmod -R a+rX "$staging"
     # The environment wins over the file of values: the same service, with another folder.
-    said=$(PROXY_DIR=$staging compose run --rm --no-deps -T caddy validate --config /etc/caddy/Caddyfile 2>&1) || { WHY="the proxy refuses its file: $(tail -n 1 <<<"$said" | cut -c1-300)" && return 1; }
+    said=$(PROXY_DIR=$staging compose run --rm --no-deps -T caddy validate --config /etc/caddy/Caddyfile 2>&1) || code=$?
+    rm -rf "$staging"
+    [ "$code" = 0 ] || { WHY="the proxy refuses its file: $(tail -n 1 <<<"$said" | cut -c1-300)" && return 1; }
 }
 
 proxy_is_the_same() { # proxy_is_the_same IMAGE: it runs, with these very files and values: nothing is left to validate

@@ -59,7 +59,7 @@ hand_over() { # hand_over PIPE <identity: waits until the detached half has read
     # shellcheck disable=SC2016 # the inner shell fills it in
     timeout 30 bash -c 'head -c 65536 >"$1"' hand_over "$1" || code=$?
     rm -rf "$(dirname "$1")"
-    [ "$code" = 0 ] || die $FAILED "the run did not take the identity; follow tells why"
+    [ "$code" = 0 ] || die $FAILED "the run did not take the identity; say why: follow $RUN"
 }
 
 prepare_restore() {
@@ -150,7 +150,8 @@ recover_beside() { # nothing that serves is touched; a wrong identity, a damaged
 }
 
 require_aside() { # an undone restore: what was set aside last comes back
-    RECOVERED=$(aside_of_cluster | tail -n 1) REACHED='' COPY=$RECOVERED
+    RECOVERED=$(aside_of_cluster) || exit $REFUSED
+    RECOVERED=$(tail -n 1 <<<"$RECOVERED") REACHED='' COPY=$RECOVERED
     [ -n "$RECOVERED" ] || die $REFUSED "nothing was set aside by a restore"
     begin_restore stop
     # shellcheck disable=SC2016 # the shell in the container fills it in
@@ -159,7 +160,9 @@ require_aside() { # an undone restore: what was set aside last comes back
 
 aside_of_cluster() { # names, oldest first
     # shellcheck disable=SC2016 # the shell in the container fills it in
-    in_volume 'for one in data.before-*; do [ ! -d "$one" ] || echo "$one"; done' 2>/dev/null | sort || true
+    in_volume 'for one in data.before-*; do [ ! -d "$one" ] || echo "$one"; done' 2>/dev/null | sort && return
+    printf 'platform_host: %s\n' "what restores set aside cannot be looked at: no container of the backup starts. See: logs backup." >&2
+    return 1
 }
 
 exchange_data() { # WHY and PHASE say where it stopped
@@ -319,7 +322,7 @@ end_restore() {
 }
 
 copies_forget() { # forget [--customer NAME]: what restores set aside; there is no way back to it afterwards
-    local name customer='' code=0
+    local name names customer='' code=0
     while [ $# -gt 0 ]; do
         case $1 in
             --customer) customer=${2:-} && shift ;;
@@ -337,7 +340,8 @@ copies_forget() { # forget [--customer NAME]: what restores set aside; there is 
         judged "$code"
         return
     fi
-    for name in $(aside_of_cluster); do
+    names=$(aside_of_cluster) || exit $FAILED
+    for name in $names; do
         # shellcheck disable=SC2016 # the shell in the container fills it in
         in_volume 'rm -rf "$1"' "$name" || die $FAILED "$name cannot be deleted"
         audit forgotten aside "$name"

@@ -128,7 +128,7 @@ serve_anew() { # the release that serves, beside itself with the listed secrets;
     ! serves_already || return 0
     RUN=${RUN%+*}+$(date +%s%N) # a rotation may serve twice, and a crash must tell which of the two was cut
     audit start version "$NEW" from "$OLD" verb "$VERB"
-    if steps; then
+    if validate_proxy && steps; then
         finish
         return 0
     fi

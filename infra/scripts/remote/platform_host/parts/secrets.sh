@@ -11,6 +11,7 @@ command_secrets() { # names and ages, what is wrong, a bundle that only its reci
         list | check) secrets_program "$@" ;;
         take) # a token that somebody made elsewhere; it waits until it is rotated in
             [ "$*" = "take DOOR_WINDMILL_TOKEN" ] || die $USAGE "only DOOR_WINDMILL_TOKEN is taken from elsewhere"
+            take_lock take DOOR_WINDMILL_TOKEN # a rotation that goes back puts the whole list back
             secrets_program take DOOR_WINDMILL_TOKEN
             ;;
         unbundle)
