@@ -3,8 +3,9 @@
 #
 #   bootstrap_host.sh                    this program
 #   platform_host.sh host_secrets.sh     those that stay on the host
-#   values                               NAME=value lines: see `value` below
-#   deploy_keys                          public keys that may deploy, one a line
+#   values                               NAME=value lines: SSH_PORT, SWAP_MB, BALLAST_MB, SKIP
+#   deploy_keys                          public keys that may deploy, one a line, beside those that may already
+#   host.env                             the host's own names; needed the first time
 #
 # Each step says `ok` (was so already) or `changed`; a repeat says ok everywhere. Exit codes: 0 ready; 1 a step
 # failed, and a repeat goes on from there; 64 usage; 70 refused before anything was changed.
@@ -17,6 +18,8 @@ readonly ENGINE_FLOOR=25.0 COMPOSE_FLOOR=2.24
 # The key that signs Docker's own packages, for distributions whose Docker is too old.
 readonly DOCKER_KEY=9DC858229FC7DD38854AE2D88D81803C0EBFCD88
 readonly DOCKER_WAYS="Let this host out to it, install Docker $ENGINE_FLOOR and Compose $COMPOSE_FLOOR or newer yourself, or use Debian 13 or Ubuntu."
+readonly KEYS=/etc/ssh/platform-deploy-keys SSH_CONFIG=/etc/ssh/sshd_config.d/10-platform.conf
+readonly HOST_NAMES=(DOMAIN_HOOKS DOMAIN_PANEL DOMAIN_WINDMILL WINDMILL_ALLOWED ACME_EMAIL)
 readonly TOOLS=(age ca-certificates curl jq iptables iproute2 openssl sudo tar util-linux)
 
 CHANGED=0
@@ -83,17 +86,54 @@ look() {
         debian-12 | debian-13 | ubuntu-22.04 | ubuntu-24.04 | ubuntu-26.04) ;;
         *) refuse "this is ${PRETTY_NAME:-unknown}. Use Debian 12 or 13, or Ubuntu 22.04 or newer (long-term)." ;;
     esac
+    [ "$(uname -m)" = x86_64 ] || refuse "the processor is $(uname -m). Use a host with x86_64: images are built for no other."
     has_systemd || refuse "systemd does not run here. Use a whole host, not a container without it."
+    look_at_values
+    look_at_host_values
     look_for_docker
     local key
+    grep -Evq '^[[:space:]]*(#|$)' "$HERE/deploy_keys" || refuse "deploy_keys holds no public key, and nobody could deploy. Give what stands in .pub files."
     while read -r key; do
-        printf '%s\n' "$key" | ssh-keygen -l -f - >/dev/null 2>&1 || refuse "deploy_keys holds a line that is no public key: ${key:0:40}"
+        is_public_key "$key" || refuse "deploy_keys holds a line that is no public key: ${key:0:40}. Give what stands in .pub files."
     done < <(grep -Ev '^[[:space:]]*(#|$)' "$HERE/deploy_keys")
     # Passwords are switched off below: whoever came in by one would be locked out for ever.
     local admin=${SUDO_USER:-root} home
     home=$(getent passwd "$admin" | cut -d: -f6)
     [ -s "$home/.ssh/authorized_keys" ] ||
         refuse "$admin has no SSH key here, and passwords are switched off at the end. Add one: ssh-copy-id $admin@HOST"
+}
+
+is_public_key() { # without options before it: they would undo the program that each key is forced to
+    [[ $1 =~ ^(ssh|ecdsa|sk)-[^\ \"]+\ [A-Za-z0-9+/=]+ ]] && ssh-keygen -l -f - >/dev/null 2>&1 <<<"$1"
+}
+
+look_at_values() {
+    local name given word
+    while IFS='=' read -r name given; do
+        case $name in
+            SSH_PORT) [[ $given =~ ^[1-9][0-9]{0,4}$ ]] && [ "$given" -le 65535 ] ||
+                refuse "SSH_PORT is '$given' and no port. Say the one SSH listens on, such as --set SSH_PORT=22." ;;
+            SWAP_MB | BALLAST_MB) [[ $given =~ ^[0-9]{1,6}$ ]] ||
+                refuse "$name is '$given' and no number of megabytes. Say for example --set $name=2048; 0 is none." ;;
+            SKIP) for word in $given; do
+                [[ $word =~ ^(swap|time|upgrades)$ ]] || refuse "'$word' cannot be skipped. Say swap, time or upgrades."
+            done ;;
+            *) refuse "there is no value '$name'. There are SSH_PORT, SWAP_MB, BALLAST_MB and SKIP; names of the host are in host.env." ;;
+        esac
+    done <"$HERE/values"
+}
+
+look_at_host_values() { # those that come, else those that are here
+    local file=$HERE/host.env name line
+    local -a lacking=()
+    [ -f "$file" ] || file=$ROOT/host.env
+    [ -f "$file" ] || refuse "this host has no values yet, and none were given. Say --host-values FILE; it holds ${HOST_NAMES[*]}."
+    line=$(grep -Evn "^[[:space:]]*(#.*)?\$|^[A-Z][A-Z0-9_]*=[^\`\$\"'\\\\[:cntrl:]]*\$" "$file" | head -n 1 || true)
+    [ -z "$line" ] || refuse "line ${line%%:*} of the host's values is not NAME=value. Write plain values, without quotes or \$."
+    for name in "${HOST_NAMES[@]}"; do
+        grep -q "^$name=." "$file" || lacking+=("$name")
+    done
+    [ ${#lacking[@]} = 0 ] || refuse "the host's values lack ${lacking[*]}. docs/guides/new-vps.md says what each is."
 }
 
 look_for_docker() { # Debian 12's own engine is 20.10 and its Compose no v2: there it is Docker's packages or none
@@ -228,8 +268,6 @@ step_program() {
     done
     if [ -f "$HERE/host.env" ]; then
         put_step "values $ROOT/host.env" "$ROOT/host.env" 0644 <"$HERE/host.env"
-    elif [ ! -f "$ROOT/host.env" ]; then
-        refuse "there is no host.env yet, and none was given: it holds this host's names"
     else
         ok "values $ROOT/host.env"
     fi
@@ -252,42 +290,77 @@ UNIT
     systemctl enable --quiet platform-resume.service
 }
 
-step_ssh() { # keys only; the deploy key opens no shell: whatever it says goes to the program, as one word
-    local keys=/etc/ssh/platform-deploy-keys line forced
+keys_now() { # the list as it will be: who is let in stays in and in place, for `keys remove` is what shuts out
+    local line forced
     forced="restrict,command=\"/usr/bin/sudo -n $ROOT/bin/platform_host.sh gate \\\"\$SSH_ORIGINAL_COMMAND\\\"\""
-    put_step "deploy keys" "$keys" 0644 < <(
-        grep -Ev '^[[:space:]]*(#|$)' "$HERE/deploy_keys" | while read -r line; do printf '%s %s\n' "$forced" "$line"; done
-    )
+    {
+        [ ! -f "$KEYS" ] || sed -nE 's/^(.*"[[:space:]]+)?((ssh|ecdsa|sk)-[^ "]+ [A-Za-z0-9+/=]+.*)$/\2/p' "$KEYS"
+        grep -Ev '^[[:space:]]*(#|$)' "$HERE/deploy_keys"
+    } | awk '!seen[$2]++' | while read -r line; do printf '%s %s\n' "$forced" "$line"; done
+}
+
+step_ssh() { # keys only; the deploy key opens no shell: whatever it says goes to the program, as one word
+    local more is=ok
+    put_step "deploy keys" "$KEYS" 0644 < <(keys_now)
+    more=$(($(wc -l <"$KEYS") - $(grep -Ev '^[[:space:]]*(#|$)' "$HERE/deploy_keys" | awk '!seen[$2]++' | wc -l)))
+    [ "$more" = 0 ] || ok "deploy keys let in before stay: $more. To shut one out: platform_host.sh keys remove <KEY.pub"
     put_step "sudo for the deploy key" /etc/sudoers.d/platform-deploy 0440 \
         <<<"$ACCOUNT ALL=(root) NOPASSWD: $ROOT/bin/platform_host.sh gate *"
     visudo --check --quiet --file /etc/sudoers.d/platform-deploy || { rm -f /etc/sudoers.d/platform-deploy && broke "sudo refuses its file"; }
-    if put /etc/ssh/sshd_config.d/10-platform.conf 0644 <<CONFIG; then
+    if put "$SSH_CONFIG" 0644 <<CONFIG; then is=changed; fi
 # Keys only, and for the deploy key one program.
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
 X11Forwarding no
 Match User $ACCOUNT
-    AuthorizedKeysFile $keys
+    AuthorizedKeysFile $KEYS
     AllowTcpForwarding no
     PermitTTY no
 # So that what stands after this file is not taken for the deploy account's alone.
 Match all
 CONFIG
-        mkdir -p /run/sshd
-        sshd -t || { rm -f /etc/ssh/sshd_config.d/10-platform.conf && broke "sshd refuses its file"; }
-        systemctl reload-or-restart ssh || systemctl reload-or-restart sshd
-        changed "ssh: keys only, forced command"
-    else
-        ok "ssh: keys only, forced command"
-    fi
+    mkdir -p /run/sshd
+    sshd -t || { rm -f "$SSH_CONFIG" && broke "sshd refuses its file"; }
+    # Each time: an sshd_config that somebody mended because of the lines below is not read before.
+    systemctl reload-or-restart ssh 2>/dev/null || systemctl reload-or-restart sshd || broke "ssh does not take its settings: journalctl -u ssh"
+    require_keys_only
+    $is "ssh: keys only, forced command"
+}
+
+sshd_says() { # sshd_says [USER]: its settings as it understood them, for that user from outside
+    mkdir -p /run/sshd
+    if [ $# = 0 ]; then sshd -T; else sshd -T -C "user=$1,host=outside.invalid,addr=192.0.2.1,laddr=127.0.0.1,lport=$(value SSH_PORT 22)"; fi
+}
+
+# What sshd does, and not what a file of ours says: a setting that is read earlier wins, and an sshd_config without
+# its Include reads no other file at all.
+require_keys_only() {
+    local user said word place
+    for user in root "${SUDO_USER:-root}" "$ACCOUNT"; do
+        said=$(sshd_says "$user" 2>&1) || broke "sshd does not tell how it is set, so nobody knows whether passwords are off: $(tail -n 1 <<<"$said")"
+        for word in passwordauthentication kbdinteractiveauthentication; do
+            grep -qx "$word no" <<<"$said" && continue
+            place=$(grep -EHin "^[[:space:]]*${word}[[:space:]=]" /etc/ssh/sshd_config "$(dirname "$SSH_CONFIG")"/*.conf | grep -vF "$SSH_CONFIG:" | head -n 1 | cut -d: -f1,2) || place=
+            broke "ssh still lets $user in by a password ($word${place:+, $place}). Let the first line of /etc/ssh/sshd_config be 'Include /etc/ssh/sshd_config.d/*.conf' and take the other setting out; then say this again"
+        done
+    done
+    grep -qx "authorizedkeysfile $KEYS" <<<"$said" ||
+        broke "the deploy key is looked for in '$(sed -n 's/^authorizedkeysfile //p' <<<"$said")' and not in $KEYS. Take out what sets AuthorizedKeysFile for $ACCOUNT in /etc/ssh, then say this again"
+}
+
+ssh_ports() { # where SSH listens, one a line: as it was entered, and as it says itself where it can
+    {
+        value SSH_PORT 22
+        echo
+        sshd_says 2>/dev/null | sed -nE 's/^port ([0-9]+)$/\1/p; s/^listenaddress .*:([0-9]+)$/\1/p' || true
+    } | sort -nu
 }
 
 # Docker's published ports pass by INPUT, so DOCKER-USER has the same rules for what comes from outside.
 step_firewall() {
     local ports unit=/etc/systemd/system/platform-firewall.service before=$CHANGED
-    ports=$(value SSH_PORT 22)
-    [[ $ports =~ ^[0-9]{1,5}$ ]] || refuse "SSH_PORT is not a number"
+    ports=$(ssh_ports | tr '\n' ' ')
     if put "$ROOT/bin/platform_firewall.sh" 0755 <<FIREWALL; then
 #!/bin/sh
 # Let in SSH, HTTP and HTTPS, and what belongs to a conversation begun here; nothing else from outside. Containers reach
@@ -295,39 +368,49 @@ step_firewall() {
 set -eu
 outside=\$(ip route show default | sed -n 's/.* dev \([^ ]*\).*/\1/p' | head -n 1)
 [ -n "\$outside" ] || exit 1
+
+jump() { # jump TOOL FROM WORDS...: the rule that leads there, when it is missing
+    tool=\$1 from=\$2
+    shift 2
+    \$tool --wait -C "\$from" "\$@" 2>/dev/null || echo "-I \$from \$*"
+}
+
+rules() { # rules TOOL: whole chains, which take the place of those that are there in one step
+    ping=icmp own=169.254.0.0/16
+    [ "\$1" = iptables ] || { ping=ipv6-icmp && own=fd00:ec2::254/128; }
+    echo '*filter'
+    printf ':%s - [0:0]\n' PLATFORM-IN PLATFORM-JOBS DOCKER-USER
+    echo "-A PLATFORM-IN -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN"
+    echo "-A PLATFORM-IN -p \$ping -j RETURN"
+    for port in ${ports% }; do echo "-A PLATFORM-IN -p tcp --dport \$port -j RETURN"; done
+    echo "-A PLATFORM-IN -p tcp -m multiport --dports 80,443 -j RETURN"
+    echo "-A PLATFORM-IN -p udp --dport 443 -j RETURN"
+    echo "-A PLATFORM-IN -p udp --dport 546 -j RETURN"
+    echo "-A PLATFORM-IN -j DROP"
+    echo "-A PLATFORM-JOBS -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN"
+    echo "-A PLATFORM-JOBS -j DROP"
+    # Some hosters answer names at that address too.
+    echo "-A DOCKER-USER -d \$own -p udp --dport 53 -j RETURN"
+    echo "-A DOCKER-USER -d \$own -p tcp --dport 53 -j RETURN"
+    echo "-A DOCKER-USER -d \$own -j DROP"
+    echo "-A DOCKER-USER -i \$outside -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN"
+    echo "-A DOCKER-USER -i \$outside -p tcp -m conntrack --ctorigdstport 80 -j RETURN"
+    echo "-A DOCKER-USER -i \$outside -p tcp -m conntrack --ctorigdstport 443 -j RETURN"
+    echo "-A DOCKER-USER -i \$outside -p udp -m conntrack --ctorigdstport 443 -j RETURN"
+    echo "-A DOCKER-USER -i \$outside -j DROP"
+    echo "-A DOCKER-USER -j RETURN"
+    jump "\$1" INPUT -i "\$outside" -j PLATFORM-IN
+    for bridge in docker0 br-+; do jump "\$1" INPUT -i \$bridge -j PLATFORM-JOBS; done
+    jump "\$1" FORWARD -j DOCKER-USER
+    echo COMMIT
+}
+
+# Docker leaves DOCKER-USER as it finds it. What cannot be taken as a whole leaves the rules before in force. All is
+# looked up before: the older kind of iptables holds its lock from the first line it is given.
 for tool in iptables ip6tables; do
     \$tool --wait --numeric --list INPUT >/dev/null 2>&1 || continue
-    ping=icmp
-    [ \$tool = iptables ] || ping=ipv6-icmp
-    for chain in PLATFORM-IN PLATFORM-JOBS DOCKER-USER; do
-        \$tool --wait --new-chain \$chain 2>/dev/null || \$tool --wait --flush \$chain
-    done
-    \$tool --wait -A PLATFORM-IN -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN
-    \$tool --wait -A PLATFORM-IN -p \$ping -j RETURN
-    \$tool --wait -A PLATFORM-IN -p tcp --dport $ports -j RETURN
-    \$tool --wait -A PLATFORM-IN -p tcp -m multiport --dports 80,443 -j RETURN
-    \$tool --wait -A PLATFORM-IN -p udp --dport 443 -j RETURN
-    \$tool --wait -A PLATFORM-IN -p udp --dport 546 -j RETURN
-    \$tool --wait -A PLATFORM-IN -j DROP
-    \$tool --wait -C INPUT -i "\$outside" -j PLATFORM-IN 2>/dev/null || \$tool --wait -I INPUT -i "\$outside" -j PLATFORM-IN
-    \$tool --wait -A PLATFORM-JOBS -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN
-    \$tool --wait -A PLATFORM-JOBS -j DROP
-    for bridge in docker0 br-+; do
-        \$tool --wait -C INPUT -i \$bridge -j PLATFORM-JOBS 2>/dev/null || \$tool --wait -I INPUT -i \$bridge -j PLATFORM-JOBS
-    done
-    own=169.254.0.0/16
-    [ \$tool = iptables ] || own=fd00:ec2::254/128
-    # Some hosters answer names at that address too.
-    \$tool --wait -A DOCKER-USER -d \$own -p udp --dport 53 -j RETURN
-    \$tool --wait -A DOCKER-USER -d \$own -p tcp --dport 53 -j RETURN
-    \$tool --wait -A DOCKER-USER -d \$own -j DROP
-    \$tool --wait -A DOCKER-USER -i "\$outside" -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN
-    \$tool --wait -A DOCKER-USER -i "\$outside" -p tcp -m conntrack --ctorigdstport 80 -j RETURN
-    \$tool --wait -A DOCKER-USER -i "\$outside" -p tcp -m conntrack --ctorigdstport 443 -j RETURN
-    \$tool --wait -A DOCKER-USER -i "\$outside" -p udp -m conntrack --ctorigdstport 443 -j RETURN
-    \$tool --wait -A DOCKER-USER -i "\$outside" -j DROP
-    \$tool --wait -A DOCKER-USER -j RETURN
-    \$tool --wait -C FORWARD -j DOCKER-USER 2>/dev/null || \$tool --wait -I FORWARD -j DOCKER-USER
+    wanted=\$(rules \$tool)
+    echo "\$wanted" | \$tool-restore --noflush --wait
 done
 FIREWALL
         changed "firewall rules"
@@ -355,7 +438,7 @@ UNIT
         systemctl restart platform-firewall.service || broke "the firewall cannot be set: journalctl -u platform-firewall"
         [ "$CHANGED" != "$before" ] || changed "firewall set again"
     else
-        ok "firewall: $ports, 80, 443"
+        ok "firewall: ${ports% }, 80, 443"
     fi
 }
 
@@ -381,7 +464,7 @@ step_swap() {
     size=$(value SWAP_MB 2048)
     if asked_to_skip swap || [ "$size" = 0 ]; then skipped "swap, as asked" && return; fi
     if [ "$(wc -l </proc/swaps)" -gt 1 ]; then ok "swap" && return; fi
-    fallocate -l "${size}M" /swapfile
+    fallocate -l "${size}M" /swapfile || { rm -f /swapfile && broke "there is no room for $size MB of swap: free some, or say --set SWAP_MB=SIZE"; }
     chmod 0600 /swapfile
     mkswap --quiet /swapfile 2>/dev/null || mkswap /swapfile >/dev/null
     swapon /swapfile || { rm -f /swapfile && broke "swap cannot be switched on here; say SKIP=swap if the host has none"; }
@@ -426,7 +509,8 @@ step_ballast() { # space to give away when the disk is full and PostgreSQL canno
     size=$(value BALLAST_MB 1024)
     if [ "$size" = 0 ]; then skipped "ballast, as asked" && return; fi
     if [ -f "$ROOT/ballast" ]; then ok "ballast" && return; fi
-    fallocate -l "${size}M" "$ROOT/ballast"
+    # Half of it would be taken for all of it the next time.
+    fallocate -l "${size}M" "$ROOT/ballast" || { rm -f "$ROOT/ballast" && broke "there is no room for a ballast of $size MB: free some, or say --set BALLAST_MB=SIZE"; }
     chmod 0600 "$ROOT/ballast"
     changed "ballast, $size MB"
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -171,6 +172,32 @@ def test_a_word_that_is_none_never_leaves_this_machine(desk: Desk) -> None:
     assert said.code == 2
     assert "is not a plain word" in said.err
     assert not (desk.folder / "asked").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "values"),
+    [
+        ((), "SSH_PORT=2222\n"),
+        (("--set", "SKIP=swap", "--set", "SSH_PORT=22"), "SSH_PORT=22\nSKIP=swap\n"),
+    ],
+)
+def test_a_host_is_told_the_port_it_is_entered_by(desk: Desk, words: tuple[str, ...], values: str) -> None:
+    """Its firewall lets that one in; the host would be shut for ever at the end of a good bootstrap."""
+    (desk.folder / "deploy.pub").write_text(f"{OTHER} ana\n")
+    ssh = desk.folder / "bin/ssh"
+    ssh.write_text(f'#!/bin/sh\ncat >"{desk.folder}/sent"\necho "ready: 0 changed"\n')
+    identity, host_key = str(desk.folder / "deploy"), str(desk.folder / "host.pub")
+    kept = ("--identity", identity, "--host-key", host_key, "--port", "2222")
+    desk.say("add", "prod", "--address", "vps.invalid", *kept)
+    said = desk.say("bootstrap", *words)
+
+    assert (said.code, said.out) == (0, "ready: 0 changed\n")
+    with tarfile.open(desk.folder / "sent") as sent:
+        found = {name: sent.extractfile(f"./{name}") for name in ("values", "deploy_keys")}
+        assert {name: file.read().decode() for name, file in found.items() if file} == {
+            "values": values,
+            "deploy_keys": f"{OTHER} ana\n",
+        }
 
 
 def test_hosts_are_kept_and_forgotten(desk: Desk) -> None:

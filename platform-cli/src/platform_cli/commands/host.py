@@ -103,7 +103,8 @@ def bootstrap(
         Path | None, typer.Option(help="host.env: the host's names and sizes. Needed the first time.")
     ] = None,
     deploy_keys: Annotated[
-        Path | None, typer.Option(help="Public keys that may deploy. Default: that of the host's own key.")
+        Path | None,
+        typer.Option(help="Public keys that may deploy, beside those that may already. Default: your own."),
     ] = None,
     values: Values = None,
 ) -> None:
@@ -115,7 +116,7 @@ def bootstrap(
     wishes = ready.Wishes(
         deploy_keys=_text(deploy_keys or Path(f"{chosen.identity}.pub")),
         host_values=_text(host_values) if host_values else "",
-        values=dict(_pair(each) for each in values or ()),
+        values={"SSH_PORT": str(chosen.port), **dict(_pair(each) for each in values or ())},
     )
     connection = connected(chosen, account, admin_key)
     with render.working(f"making {chosen.name} ready"):
