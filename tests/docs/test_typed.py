@@ -21,6 +21,8 @@ DEPLOY = "infra/scripts/deploy_vps.sh"
 USAGE = 64
 
 PROGRAMS = {
+    "age-keygen": "makes pairs of keys that open copies",
+    "cat": "shows a file",
     "cp": "copies a file",
     "curl": "asks a server",
     "export": "sets what the next lines read",
