@@ -50,13 +50,14 @@ class Agency:
     def __init__(self, cluster: Cluster, checkout: Path, state: Path, windmill: StandIn) -> None:
         self.cluster, self.checkout, self.state, self.windmill = cluster, checkout, state, windmill
         self.name = f"vet_{''.join(secrets.choice(ascii_lowercase) for _ in range(10))}"
+        self.dsn = cluster.admin_dsn
         self.store = FileSecretStore(state / "secrets")
         self.api = Api(windmill)
 
     def say(self, *words: str, local: bool = False) -> Said:
         """Run a command against the Windmill, or against this installation alone."""
         known = {
-            "PLATFORM_DATABASE_URL": self.cluster.admin_dsn,
+            "PLATFORM_DATABASE_URL": self.dsn,
             "PLATFORM_STATE_DIR": str(self.state),
             "XDG_CONFIG_HOME": str(self.state / "config"),
         }

@@ -70,7 +70,7 @@ ROWS_OF_CUSTOMERS: Mapping[str, Row] = {
     ),
     "secret set": Row(
         {"name": "ycloud_inbound_secrets", "from_": Office.webhook_secret, "local": ""},
-        "is set in this installation, the door",
+        "is set in this installation, its door",
         spoilt=(
             ({"name": "nothing"}, 2, "'nothing' is no secret of"),
             ({"from_": "nowhere"}, 2, "nowhere cannot be read (No such file or directory)"),
@@ -91,6 +91,6 @@ ROWS_OF_CUSTOMERS: Mapping[str, Row] = {
             ({"target": "prod"}, 2, "contradict each other"),
         ),
     ),
-    "secret list": Row({}, "ycloud_api_key", "name origin state says"),
+    "secret list": Row({}, "ycloud_api_key", "name origin state age_days says"),
     "secret check": Row({}, "missing", "name state", code=1),
 }

@@ -197,7 +197,8 @@ def test_the_door_of_a_host_gets_a_customers_file_whole(desk: Desk) -> None:
     assert [path.name for path in there.parent.iterdir()] == [file.name]
     assert SECRET not in first.out + first.err + (desk.folder / "asked").read_text()
     assert (refused.code, "a database of this machine" in refused.err) == (6, True)
-    assert "other.json cannot be read" in unknown.err
+    assert (unknown.code, "keeps nothing for a door about other" in unknown.err) == (2, True)
+    assert "`wmctl secret set other ycloud_inbound_secrets`" in unknown.err
     audit = (desk.folder / "host/state/audit.jsonl").read_text().splitlines()
     assert [(json.loads(line)["event"], json.loads(line)["customer"]) for line in audit] == [
         ("door", "acme")

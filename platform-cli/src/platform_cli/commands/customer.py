@@ -14,6 +14,7 @@ from platform_cli import render
 from platform_cli.customers import creation, ending, updating
 from platform_cli.customers.accounts import Places, list_needs
 from platform_cli.customers.asking import Prompt, SecretSource, complete, read_secret_file
+from platform_cli.customers.doors import lines_for_hosts
 from platform_cli.customers.ending import Ending
 from platform_cli.customers.erasure import erase as erase_customer
 from platform_cli.customers.health import Finding, Mark, check_home, is_healthy
@@ -22,6 +23,7 @@ from platform_cli.customers.profile import CUSTOMER_FILE, Profile, parse_profile
 from platform_cli.customers.shipping import look_at_items, ship
 from platform_cli.customers.targeting import Addresses, called, find_places, find_target
 from platform_cli.customers.visiting import check_abroad
+from platform_cli.hosts.speaking import known_hosts
 from platform_cli.options import AsJson, CustomerName, noun
 from platform_cli.root import find_root
 from platform_cli.site import Site, open_site
@@ -75,6 +77,7 @@ def new(
     Example: wmctl customer new acme --display-name Acme --country PE --owner ana --sender-phone +51900000000
     """
     chosen, prompt = find_target(target, local=local), _prompt()
+    hosts = known_hosts().read() if chosen is not None else {}
     said = {"display_name": display_name, "country": country, "currency": currency, "zone": zone}
     said |= {"language": language, "connectors": connectors, "owner": owner, "sender_phone": sender_phone}
     with open_site() as site:
@@ -89,7 +92,8 @@ def new(
             render.taken(step.name, _SAYS[step.name][0 if changed else 1], changed=changed)
 
         places = asyncio.run(_make(making, chosen, Addresses(public_url, database_host), say))
-        left = list_leftovers(profile, site.secrets, places)
+        doors = lines_for_hosts(site, profile.name, hosts)
+        left = list_leftovers(profile, site.secrets, places, doors)
     if as_json:
         where = called(chosen) if chosen else None
         render.document({"customer": profile.name, "target": where, "steps": steps, "left": left})

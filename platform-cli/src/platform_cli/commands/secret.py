@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from platform_cli import render
 from platform_cli.customers import accounts
 from platform_cli.customers.accounts import SecretNeed
 from platform_cli.customers.asking import Prompt, read_secret
-from platform_cli.customers.doors import tell_door
+from platform_cli.customers.doors import lines_for_hosts, tell_door
 from platform_cli.customers.endpoint_secrets import Endpoint, need_of, newest_alone, with_new
 from platform_cli.customers.profile import Profile, read_written
 from platform_cli.customers.relogin import replace_login
@@ -82,7 +83,7 @@ def set_(
 
     Example: wmctl secret set acme ycloud_inbound_secrets --from -
     """
-    chosen = find_target(target, local=local)
+    chosen, hosts = find_target(target, local=local), known_hosts().read()
     with open_site() as site:
         profile = _profile(site, customer)
         need = accounts.find_need(profile, name)
@@ -94,14 +95,16 @@ def set_(
         with site.control() as tx:
             detail = {"secret": need.name, "target": chosen.target.name if chosen else ""}
             audit.record(tx, "customer.secret_set", operator(), ("tenant", profile.name), detail=detail)
-    places = ["this installation", *(["the door"] if told else [])]
+        lines = lines_for_hosts(site, profile.name, hosts) if told else []
+    places = ["this installation", *(["its door"] if told else [])]
     places += [chosen.target.badge.text] if chosen is not None and need.is_secret else []
     render.good(f"{need.name} of {profile.name} is set in {', '.join(places)}.")
+    _note_hosts(lines)
 
 
 @app.command("list")
 def list_(customer: Whose = None, host: OfHost = None, as_json: AsJson = False) -> None:
-    """Show which secrets a customer needs and which are here, or a host's with their ages; never a value.
+    """Show which secrets a customer needs or a host has, which are here, and their ages; never a value.
 
     Example: wmctl secret list acme
     """
@@ -114,7 +117,8 @@ def list_(customer: Whose = None, host: OfHost = None, as_json: AsJson = False) 
             {
                 "name": need.name,
                 "origin": need.origin,
-                "state": "missing" if accounts.kept_value(site.secrets, profile, need) is None else "here",
+                "state": _state_here(site, profile, need),
+                "age_days": _age_days(site, profile, need),
                 "says": need.says,
             }
             for need in accounts.list_needs(profile)
@@ -124,8 +128,8 @@ def list_(customer: Whose = None, host: OfHost = None, as_json: AsJson = False) 
         return
     render.table(
         f"Secrets of {profile.name}",
-        ("secret", "state", "comes from", "what it is"),
-        [(row["name"], row["state"], row["origin"], row["says"]) for row in rows],
+        ("secret", "state", "days old", "comes from", "what it is"),
+        [(row["name"], row["state"], _shown(row["age_days"]), row["origin"], row["says"]) for row in rows],
     )
 
 
@@ -264,7 +268,7 @@ async def _relogin(site: Site, profile: Profile, chosen: Chosen | None, patience
 def _endpoint(
     site: Site, profile: Profile, chosen: Chosen | None, where: Endpoint, from_: str, *, end: bool
 ) -> None:
-    need = need_of(profile, where)
+    need, hosts = need_of(profile, where), known_hosts().read()
     if end:
         value = newest_alone(site.secrets, profile, need)
     else:
@@ -280,12 +284,17 @@ def _endpoint(
     if end:
         render.good(f"Only the newest secret of {need.name} holds now.")
     else:
-        render.good(
-            f"The old and the new secret of {need.name} hold. When the provider signs with the new one:"
-        )
-        render.note(
-            f"wmctl secret rotate {where.source} --customer {profile.name} --endpoint {where.name} --end"
-        )
+        render.good(f"The old and the new secret of {need.name} hold.")
+    _note_hosts(lines_for_hosts(site, profile.name, hosts))
+    if not end:
+        again = f"wmctl secret rotate {where.source} --customer {profile.name} --endpoint {where.name} --end"
+        render.note(f"When the provider signs with the new one: {again}")
+
+
+def _note_hosts(lines: list[str]) -> None:
+    """Each host's door goes on with what it was given last, until somebody gives it this."""
+    for line in lines:
+        render.note(f"The host's door does not know it yet: {line}")
 
 
 async def _door_token(host: Host, target: str | None, from_: str) -> None:
@@ -333,6 +342,18 @@ async def _states(chosen: Chosen, site: Site, profile: Profile, needs: list[Secr
 
 def _state_here(site: Site, profile: Profile, need: SecretNeed) -> str:
     return "missing" if accounts.kept_value(site.secrets, profile, need) is None else "here"
+
+
+def _age_days(site: Site, profile: Profile, need: SecretNeed) -> int | None:
+    """Since it was last written here; None where there is none."""
+    if _state_here(site, profile, need) == "missing":
+        return None
+    at = site.secrets.kept_at(accounts.store_name(profile, need))
+    return None if at is None else max((datetime.now(UTC) - at).days, 0)
+
+
+def _shown(days: object) -> str:
+    return "" if days is None else str(days)
 
 
 def _profile(site: Site, customer: str | None) -> Profile:

@@ -130,16 +130,16 @@ def find_need(profile: Profile, name: str) -> SecretNeed:
 
 
 def store_name(profile: Profile, need: SecretNeed) -> str:
-    """What a secret is called in this installation's store."""
-    return f"tenant/{profile.name}/{need.name}"
+    """What a secret is called in this installation's store: its own name, or that of what it is a part of."""
+    return f"tenant/{profile.name}/{PANEL if need.name == PANEL_KEYS else need.name}"
 
 
 def kept_value(store: SecretStore, profile: Profile, need: SecretNeed) -> str | None:
     """The value this installation wants, or None while it has none. Raises: SecretRejected."""
+    kept = store.get(store_name(profile, need))
     if need.name != PANEL_KEYS:
-        return store.get(store_name(profile, need))
-    panel = _object(store.get(f"tenant/{profile.name}/{PANEL}"))
-    keys = panel.get("keys")
+        return kept
+    keys = _object(kept).get("keys")
     return json.dumps(keys) if isinstance(keys, list) and keys else None
 
 

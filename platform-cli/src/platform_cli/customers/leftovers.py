@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from platform_cli.customers import accounts
 from platform_cli.customers.accounts import Origin, Places
@@ -13,9 +13,14 @@ from platform_core.tenancy.logins import SecretStore
 _EVENTS = {"inbound": INBOUND_EVENTS, "status": STATUS_EVENTS}
 
 
-def list_leftovers(profile: Profile, store: SecretStore, places: Places | None) -> list[str]:
-    """The things left to do, in the order in which they are done."""
-    return [*_secrets(profile, store, places), *_words(profile)]
+def list_leftovers(
+    profile: Profile, store: SecretStore, places: Places | None, doors: Sequence[str] = ()
+) -> list[str]:
+    """The things left to do, in their order. `doors`: the lines that tell hosts' doors."""
+    given = [
+        f"Then, and after each change of a webhook's secret, tell the host's door: {one}" for one in doors
+    ]
+    return [*_secrets(profile, store, places), *given, *_words(profile)]
 
 
 def _secrets(profile: Profile, store: SecretStore, places: Places | None) -> Iterator[str]:

@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 
 from platform_core.errors import InvalidInput, SecretRejected, StorageFull, UnreadableFile
@@ -43,6 +44,15 @@ class FileSecretStore:
             return None
         except (OSError, UnicodeDecodeError) as error:
             raise UnreadableFile(f"The secret {name} cannot be read: {_reason(error)}") from error
+
+    def kept_at(self, name: str) -> datetime | None:
+        """When the secret was last written, in UTC, or None when there is none. Raises: UnreadableFile."""
+        try:
+            return datetime.fromtimestamp(self._path(name).stat().st_mtime, UTC)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise UnreadableFile(f"The secret {name} cannot be looked at: {_reason(error)}") from error
 
     def put(self, name: str, value: str) -> None:
         """Keep the secret; when this returns it survives a crash.
