@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from platform_cli.backups import fetching
-from platform_cli.backups.fetching import Fetched, fetch
+from platform_cli.backups.fetching import Fetched, Shelves, fetch
 from platform_core.errors import HostUnreachable
 from tests.support.backup_desks import BackupDesk, tree_of
 
@@ -22,6 +22,8 @@ HELD = {
     "backups/drill.json": b'{"ok": true}',
     BUNDLE: b"sealed",
 }
+COPIES = {path: content for path, content in HELD.items() if path != BUNDLE}
+"""What comes where no place for bundles is named."""
 
 
 @pytest.fixture
@@ -45,10 +47,34 @@ def test_everything_whole_is_carried_off_and_a_repeat_brings_nothing(
     second = desk.say("fetch", "--to", str(to))
 
     assert (first.code, second.code) == (0, 0), first.err + second.err
-    assert tree_of(to) == HELD
-    assert "6 files came, 1.0 MB; 0 were here" in first.err
-    assert "2 files came, 25 B; 4 were here" in second.err
+    assert tree_of(to) == COPIES
+    assert "5 files came, 1.0 MB; 0 were here" in first.err
+    assert "2 files came, 25 B; 3 were here" in second.err
     assert (asked, len(desk.asked("backup bytes"))) == (1, 2)
+
+
+def test_bundles_of_secrets_come_only_to_a_place_of_their_own(desk: BackupDesk, tmp_path: Path) -> None:
+    """They hold the salt, which whoever finds the copies must not have."""
+    off, apart = tmp_path / "off", tmp_path / "apart"
+    without = desk.say("fetch", "--to", str(off))
+    alone = desk.say("fetch", "--bundles-to", str(apart))
+    both = desk.say("fetch", "--to", str(off), "--bundles-to", str(apart))
+
+    assert [one.code for one in (without, alone, both)] == [0, 0, 0], (without, alone, both)
+    assert "1 bundles of secrets stay on prod: they are kept apart" in without.err
+    assert "stay on prod" not in alone.err + both.err
+    assert (tree_of(off), tree_of(apart)) == (COPIES, {BUNDLE.removeprefix("bundles/"): b"sealed"})
+
+
+@pytest.mark.parametrize("apart", ["off", "off/bundles", "off/../off", "."])
+def test_one_folder_for_copies_and_bundles_is_refused(desk: BackupDesk, tmp_path: Path, apart: str) -> None:
+    """Also one in the other. The host is not even asked."""
+    said = desk.say("fetch", "--to", str(tmp_path / "off"), "--bundles-to", str(tmp_path / apart))
+    none = desk.say("fetch")
+
+    assert (said.code, "are not apart" in said.err) == (2, True), said
+    assert (none.code, "Nothing is fetched" in none.err) == (2, True), none
+    assert desk.asked("backup") == []
 
 
 def test_what_is_new_is_fetched_and_nothing_here_is_deleted_with_it(desk: BackupDesk, tmp_path: Path) -> None:
@@ -60,7 +86,7 @@ def test_what_is_new_is_fetched_and_nothing_here_is_deleted_with_it(desk: Backup
     done = desk.say("fetch", "--to", str(to))
 
     assert done.code == 0, done.err
-    assert tree_of(to) == {**HELD, newer.relative_to(desk.host).as_posix(): b"more"}
+    assert tree_of(to) == {**COPIES, newer.relative_to(desk.host).as_posix(): b"more"}
 
 
 @pytest.mark.parametrize("cut", [1, 4_000, 1_000_000])
@@ -69,9 +95,10 @@ def test_a_cut_connection_goes_on_at_the_byte(desk: BackupDesk, tmp_path: Path, 
     (desk.folder / "cut").write_text(str(cut))
     with pytest.MonkeyPatch.context() as shell:
         shell.setenv("PATH", desk.path)
-        done = fetch(desk.connection(), tmp_path / "off", pause_s=0)
+        done = fetch(desk.connection(), Shelves(tmp_path / "off", tmp_path / "apart"), pause_s=0)
 
-    assert tree_of(tmp_path / "off") == HELD
+    assert tree_of(tmp_path / "off") == COPIES
+    assert tree_of(tmp_path / "apart") == {BUNDLE.removeprefix("bundles/"): HELD[BUNDLE]}
     assert done == Fetched(6, sum(map(len, HELD.values())), 0)
 
 
@@ -83,7 +110,7 @@ def test_a_fetch_that_was_killed_goes_on_from_what_it_left(desk: BackupDesk, tmp
     done = desk.say("fetch", "--to", str(tmp_path / "off"))
 
     assert done.code == 0, done.err
-    assert tree_of(tmp_path / "off") == HELD
+    assert tree_of(tmp_path / "off") == COPIES
 
 
 def test_a_beginning_of_another_file_is_found_by_its_checksum_and_fetched_anew(
@@ -99,7 +126,7 @@ def test_a_beginning_of_another_file_is_found_by_its_checksum_and_fetched_anew(
 
     assert (bad.code, there, good.code) == (5, False, 0)
     assert "arrived other than it stands on prod" in bad.err
-    assert tree_of(tmp_path / "off") == HELD
+    assert tree_of(tmp_path / "off") == COPIES
 
 
 @pytest.mark.parametrize(
@@ -158,7 +185,7 @@ def test_a_host_that_sends_more_than_was_asked_for_is_not_believed(
     )
     monkeypatch.setenv("PATH", desk.path)
     with pytest.raises(HostUnreachable, match="more than it was asked"):
-        fetch(desk.connection(), tmp_path / "off", pause_s=0)
+        fetch(desk.connection(), Shelves(tmp_path / "off", None), pause_s=0)
 
 
 # --- Back to a host -----------------------------------------------------------------------------------------

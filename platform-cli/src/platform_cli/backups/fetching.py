@@ -1,7 +1,8 @@
 """Copies carried off a host: only what is new, from the byte where it was cut, proven by its checksum.
 
-A file is in the folder whole and proven, or under a name that begins with a dot. Everything is encrypted
-before it leaves its container; bundles of secrets go into a folder of their own, which is to be kept apart.
+A file is in its folder whole and proven, or under a name that begins with a dot. Everything is encrypted
+before it leaves its container. Bundles of secrets, which hold the salt, come only where a folder of their own
+is named: together with the copies and an identity they open everything.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from platform_cli.hosts.connection import LOST, Connection, unreachable
-from platform_core.errors import HostUnreachable, UnreadableFile
+from platform_core.errors import HostUnreachable, InvalidInput, UnreadableFile
 
 ATTEMPTS = 10
 PAUSE_S = 2.0
@@ -31,6 +32,9 @@ PIECE_OF_A_FILE_BYTES = 64 * 1024 * 1024
 
 CHANGING = re.compile(r".*\.json|.*/[0-9A-F]{8}\.history", re.ASCII)
 """Small files that may be other ones tomorrow; they are fetched each time."""
+
+BUNDLES = "bundles/"
+"""How the host's name of a bundle begins; what else it names is a copy, or belongs to one."""
 
 _PATH = re.compile(r"(backups|bundles)(/[A-Za-z0-9][A-Za-z0-9._-]*){1,4}", re.ASCII)
 _LINE = re.compile(r"(\d{1,15}) (\S{1,500})", re.ASCII)
@@ -46,39 +50,71 @@ class Remote:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What a fetch brought: files that are new, their bytes, and how many were there already."""
+    """What a fetch brought: new files, their bytes, how many were here, how many bundles stayed there."""
 
     files: int
     bytes: int
     kept: int
+    bundles_left: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Shelves:
+    """Where copies go, and where bundles of secrets do; None for what is not brought."""
+
+    copies: Path | None
+    bundles: Path | None
+
+    def takes(self, one: Remote) -> bool:
+        """Whether a file of the host is brought at all."""
+        return (self.bundles if one.path.startswith(BUNDLES) else self.copies) is not None
+
+    def place_of(self, one: Remote) -> Path:
+        """Where a file of the host that is brought stands here."""
+        if one.path.startswith(BUNDLES):
+            return (self.bundles or Path()) / one.path.removeprefix(BUNDLES)
+        return (self.copies or Path()) / one.path
+
+
+def shelves(copies: Path | None, bundles: Path | None) -> Shelves:
+    """Two folders of which none is in the other. Raises: InvalidInput for others, and for none at all."""
+    if copies is None and bundles is None:
+        raise InvalidInput(
+            "Nothing is fetched", next_step="Give --to for copies, --bundles-to for bundles of secrets."
+        )
+    if copies is not None and bundles is not None:
+        one, other = copies.resolve(), bundles.resolve()
+        if one.is_relative_to(other) or other.is_relative_to(one):
+            raise InvalidInput(
+                f"{bundles} and {copies} are not apart: bundles hold the salt, which copies must lack",
+                next_step="Give bundles another place, better on another machine.",
+            )
+    return Shelves(copies, bundles)
 
 
 def fetch(
     connection: Connection,
-    folder: Path,
+    to: Shelves,
     each: Callable[[int, int, str], None] = lambda _done, _total, _path: None,
     *,
     pause_s: float = PAUSE_S,
 ) -> Fetched:
-    """Bring everything that the folder lacks. `each` is told bytes done, bytes in all, and the file.
+    """Bring everything that the folders lack. `each` is told bytes done, bytes in all, and the file.
 
     Idempotency: a repeat brings what is new; a killed one goes on where it stood.
     Raises: HostUnreachable when the host stays away or answers nonsense; UnreadableFile; OSError when
-    the folder cannot be written.
+    a folder cannot be written.
     """
     listed = _listed(connection)
-    lacking = [one for one in listed if not _is_here(folder, one)]
+    wanted = [one for one in listed if to.takes(one)]
+    lacking = [one for one in wanted if not _is_here(to, one)]
     total, done = sum(one.bytes for one in lacking), 0
     for batch in _batches(lacking):
-        _bring(connection, folder, batch, partial(each, done, total), pause_s)
+        _bring(connection, to, batch, partial(each, done, total), pause_s)
         done += sum(one.bytes for one in batch)
     each(total, total, "")
-    return Fetched(len(lacking), total, len(listed) - len(lacking))
-
-
-def local_of(folder: Path, path: str) -> Path:
-    """Where a file of the host stands in the folder."""
-    return folder / path
+    left = sum(one.path.startswith(BUNDLES) for one in listed) if to.bundles is None else 0
+    return Fetched(len(lacking), total, len(wanted) - len(lacking), left)
 
 
 def _listed(connection: Connection) -> list[Remote]:
@@ -95,8 +131,8 @@ def _listed(connection: Connection) -> list[Remote]:
     return found
 
 
-def _is_here(folder: Path, one: Remote) -> bool:
-    file = local_of(folder, one.path)
+def _is_here(to: Shelves, one: Remote) -> bool:
+    file = to.place_of(one)
     return not CHANGING.fullmatch(one.path) and file.is_file() and file.stat().st_size == one.bytes
 
 
@@ -114,13 +150,13 @@ def _batches(files: Sequence[Remote]) -> list[list[Remote]]:
 
 def _bring(
     connection: Connection,
-    folder: Path,
+    to: Shelves,
     batch: Sequence[Remote],
     each: Callable[[str], None],
     pause_s: float,
 ) -> None:
     for attempt in range(1, ATTEMPTS + 1):
-        writer = _Writer(folder, batch, each)
+        writer = _Writer(to, batch, each)
         try:
             with as_file(writer.wanted()) as wanted:
                 said = connection.carry(("backup", "bytes"), wanted, writer.take)
@@ -133,16 +169,16 @@ def _bring(
         if attempt == ATTEMPTS:
             raise unreachable(connection.host, said.err or "the connection was cut again and again")
         time.sleep(pause_s)
-    _prove(connection, folder, batch)
+    _prove(connection, to, batch)
 
 
 class _Writer:
     """Cuts one stream of bytes into the files that were asked for, each beside its place."""
 
-    def __init__(self, folder: Path, batch: Sequence[Remote], each: Callable[[str], None]) -> None:
-        self._folder = folder
+    def __init__(self, to: Shelves, batch: Sequence[Remote], each: Callable[[str], None]) -> None:
+        self._to = to
         self._each = each
-        self._rest = [(one, _have(folder, one)) for one in batch]
+        self._rest = [(one, _have(to, one)) for one in batch]
         self._at = 0
         self._stream: IO[bytes] | None = None
 
@@ -181,15 +217,15 @@ class _Writer:
 
     def _opened(self, one: Remote) -> IO[bytes]:
         if self._stream is None:
-            part = _part(self._folder, one)
+            part = _part(self._to, one)
             part.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._stream = part.open("ab")
             self._each(one.path)
         return self._stream
 
 
-def _have(folder: Path, one: Remote) -> int:
-    part = _part(folder, one)
+def _have(to: Shelves, one: Remote) -> int:
+    part = _part(to, one)
     if not part.is_file():
         return 0
     size = part.stat().st_size
@@ -199,12 +235,12 @@ def _have(folder: Path, one: Remote) -> int:
     return size
 
 
-def _part(folder: Path, one: Remote) -> Path:
-    file = local_of(folder, one.path)
+def _part(to: Shelves, one: Remote) -> Path:
+    file = to.place_of(one)
     return file.with_name(f".part-{file.name}")
 
 
-def _prove(connection: Connection, folder: Path, batch: Sequence[Remote]) -> None:
+def _prove(connection: Connection, to: Shelves, batch: Sequence[Remote]) -> None:
     """Compare with the host's checksums, and only then give each file its name."""
     with as_file("".join(f"{one.path}\n" for one in batch).encode()) as paths:
         said = connection.ask("backup", "sums", given=paths)
@@ -212,7 +248,7 @@ def _prove(connection: Connection, folder: Path, batch: Sequence[Remote]) -> Non
         raise HostUnreachable(f"{connection.host.name} proves nothing: {said.err.strip()[:200]}")
     sums = {path: digest for digest, _, path in (line.partition(" ") for line in said.out.splitlines())}
     for one in batch:
-        part = _part(folder, one)
+        part = _part(to, one)
         if sums.get(one.path) != sha256_of(part):
             part.unlink()
             if CHANGING.fullmatch(one.path):
@@ -221,7 +257,7 @@ def _prove(connection: Connection, folder: Path, batch: Sequence[Remote]) -> Non
                 f"{one.path} arrived other than it stands on {connection.host.name}",
                 next_step="Run the same command again; it brings that file anew.",
             )
-        part.replace(local_of(folder, one.path))
+        part.replace(to.place_of(one))
 
 
 def sha256_of(file: Path) -> str:

@@ -16,6 +16,7 @@ import typer
 
 from platform_cli import render
 from platform_cli.backups.fetching import fetch as bring
+from platform_cli.backups.fetching import shelves
 from platform_cli.backups.holdings import Holdings, copy_rows, drill_rows, findings, read_holdings, size
 from platform_cli.backups.identity import read_identity
 from platform_cli.backups.sending import send as take_there
@@ -78,7 +79,7 @@ def now(
 
 @app.command("drill")
 def drill(identity: IdentityFile, host: OnHost = None) -> None:
-    """Try the newest copy: recover it beside, look at it, read a secret with it. The alarm reads the result.
+    """Try the newest copy: recover it beside, look at it, read a secret with it. `backup list` tells it.
 
     Example: wmctl backup drill --identity ~/.config/age/platform.txt --host prod
     """
@@ -98,21 +99,33 @@ def drill(identity: IdentityFile, host: OnHost = None) -> None:
 
 @app.command("fetch")
 def fetch(
-    to: Annotated[Path, typer.Option("--to", help="The folder; what is in it already is not fetched again.")],
+    to: Annotated[
+        Path | None, typer.Option("--to", help="The folder for copies; what is in it is not fetched again.")
+    ] = None,
+    bundles_to: Annotated[
+        Path | None,
+        typer.Option("--bundles-to", help="The folder for bundles of secrets, apart; without it none come."),
+    ] = None,
     host: OnHost = None,
 ) -> None:
-    """Carry copies, log, dumps and bundles of secrets off the host; for cron on another machine.
+    """Carry copies, log and dumps off the host, and bundles of secrets to another place; for cron elsewhere.
 
-    A repeat brings what is new; one that was cut goes on where it stood. Keep bundles and copies apart.
+    A repeat brings what is new; one that was cut goes on where it stood.
 
     Example: wmctl backup fetch --to /srv/platform-copies --host prod
     """
+    places = shelves(to, bundles_to)
     connection = _deploying(host)
     with render.progress("fetching") as progress:
-        found = bring(connection, to, progress.at)
-    render.good(
-        f"{found.files} files came, {size(found.bytes)}; {found.kept} were here. All is proven and in {to}."
-    )
+        found = bring(connection, places, progress.at)
+    where = " and ".join(str(place) for place in (to, bundles_to) if place is not None)
+    came = f"{found.files} files came, {size(found.bytes)}"
+    render.good(f"{came}; {found.kept} were here. All is proven and in {where}.")
+    if found.bundles_left:
+        render.note(
+            f"{found.bundles_left} bundles of secrets stay on {connection.host.name}: they are kept apart. "
+            "On another machine: wmctl backup fetch --bundles-to DIR."
+        )
 
 
 @app.command("send")
