@@ -342,6 +342,7 @@ def test_a_line_of_the_guide_does_what_it_says(host: Host, line: str) -> None:
     here = {
         "platform.identity": str(file),
         "/srv/platform-copies": str(copies),
+        "~/platform-bundles": str(host.desk.folder / "bundles"),
         "~/.ssh/id_ed25519": str(host.desk.folder / "deploy"),
     }
     words = [here.get(word, word) for word in shlex.split(line)[2:]]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,9 +14,11 @@ import pytest
 from platform_cli.backups.holdings import findings, read_holdings, size
 from platform_core.errors import HostUnreachable
 from tests.support.backup_desks import BackupDesk
+from tests.support.wmctl import REPOSITORY
 
 PLAYED = Path(__file__).resolve().parents[2] / "support/played_docker.py"
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+SPAN = "any instant from 2026-02-01T00:00:00Z to 2026-03-01T{}:00Z (system 7341)"
 SECRET = "AGE-SECRET-KEY-PLATFORM-CORE-TEST-NOT-A-REAL-ONE"
 
 
@@ -72,13 +76,8 @@ def test_a_host_that_is_well_says_so_line_by_line() -> None:
     """Every line with its mark."""
     assert list(findings(read_holdings(document()), NOW)) == [
         ("ok", "copies", "2, 3.0 MB, the newest 9 h ago", ""),
-        ("ok", "time", "any instant from 2026-02-01T00:00:00Z to 2026-03-01T11:59:00Z (system 7341)", ""),
-        (
-            "ok",
-            "drill",
-            "2 days ago, of copy-9, in 41 s",
-            "Run `wmctl backup drill`; see ops/runbooks/backup-stale.md.",
-        ),
+        ("ok", "time", SPAN.format("11:59"), ""),
+        ("ok", "drill", "2 days ago, of copy-9, in 41 s", ""),
         ("ok", "secrets", "the newest bundle is of 3 days ago", ""),
     ]
 
@@ -89,8 +88,10 @@ def test_a_host_that_is_well_says_so_line_by_line() -> None:
         ({"copies": []}, "copies", "broken", "there is none"),
         ({"copies": [copy(30)]}, "copies", "broken", "1, 1.5 MB, the newest 30 h ago"),
         ({"covered": []}, "time", "broken", "no instant can be gone back to"),
-        ({"drill": None}, "drill", "broken", "no copy was ever tried"),
-        ({"drill": drilled(9)}, "drill", "warning", "9 days ago, of copy-9, in 41 s"),
+        ({"covered": [span(11)]}, "time", "broken", SPAN.format("11:49")),
+        ({"drill": None}, "drill", "warning", "no copy was ever tried"),
+        ({"drill": None, "copies": [copy(193), copy(9)]}, "drill", "broken", "no copy was ever tried"),
+        ({"drill": drilled(9)}, "drill", "broken", "9 days ago, of copy-9, in 41 s"),
         ({"drill": drilled(1, ok=False)}, "drill", "broken", "24 h ago, of copy-9, in 41 s: FAILED in audit"),
         ({"bundles": []}, "secrets", "warning", "no bundle of them is on the host"),
         ({"aside": ["data.before-1"]}, "aside", "warning", "data.before-1: what a restore replaced"),
@@ -115,7 +116,7 @@ def test_a_log_that_stopped_is_said_of_the_newest_time_only() -> None:
 
     assert [(row[0], row[3]) for row in rows] == [
         ("ok", ""),
-        ("warning", "Nothing newer comes in; see ops/runbooks/backup-stale.md."),
+        ("broken", "Nothing newer comes in; see ops/runbooks/backup-stale.md."),
     ]
 
 
@@ -137,6 +138,20 @@ def test_list_shows_what_the_host_says_and_ends_with_1_when_it_is_not_well(desk:
         ["secrets.tar.age"],
         [],
     )
+
+
+@pytest.mark.parametrize("failing", ["", "backup fetch", "backup list", "host doctor"])
+def test_the_line_for_cron_speaks_when_one_of_its_three_fails(tmp_path: Path, failing: str) -> None:
+    """Cron mails what a line says: that is the alarm, so a host that is well says nothing."""
+    page = (REPOSITORY / "docs/guides/restore.md").read_text()
+    line = next(one for one in page.splitlines() if one.startswith("7 * * * *")).removeprefix("7 * * * *")
+    wmctl = tmp_path / "wmctl"
+    wmctl.write_text(f'#!/bin/sh\necho "$1 $2"; [ "$1 $2" != "{failing}" ] || {{ echo why >&2; exit 70; }}\n')
+    wmctl.chmod(0o755)
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    said = subprocess.run(["sh", "-c", line], env=path, capture_output=True, text=True, check=False)
+
+    assert (said.stdout.splitlines()[-2:], said.stderr) == ([failing, "why"] if failing else [], "")
 
 
 @pytest.mark.parametrize(("code", "exit_code"), [(0, 0), (1, 1), (6, 70)])

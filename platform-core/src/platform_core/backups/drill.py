@@ -1,7 +1,7 @@
 """A drill: the newest copy and all of the log in a throw-away cluster, looked at, and taken away again.
 
 What it found stands in `drill.json`, which the health check reads: a drill that failed, or that nobody
-made for eight days, is an alarm.
+made for eight days, makes the service unhealthy, which `wmctl host doctor` and `wmctl backup list` tell.
 """
 
 from __future__ import annotations
