@@ -113,6 +113,32 @@ def test_names_and_ages_are_shown_and_what_is_wrong_ends_with_1(desk: Desk) -> N
     assert (checked.code, "there is no bundle of them" in checked.out) == (1, True)
 
 
+def test_what_a_person_gives_a_host_goes_over_the_pinned_connection_and_is_audited(desk: Desk) -> None:
+    """By stdin, as root; what is none is refused by the host, and nothing is changed."""
+    desk.make_secrets()
+    _as_this_user(desk)
+    file, key = desk.folder / "recipients.txt", f"{pyrage.x25519.Identity.generate().to_public()}\n"
+    file.write_text(key)
+    words = ("BUNDLE_RECIPIENTS", "--host", "prod", "--from", str(file))
+    done = desk.say("set", *words)
+    file.write_text(f"{desk.person}\n")
+    refused = desk.say("set", *words)
+    spoilt = [
+        desk.say("set", "acme", *words),
+        desk.say("set", "recipients", *words[1:]),
+        desk.say("set"),
+    ]
+
+    assert (done.code, "BUNDLE_RECIPIENTS is kept on prod" in done.err) == (0, True), done
+    kept = next((desk.host / "secrets").glob("bundle_recipients.*"))
+    assert kept.read_text().strip() == key.strip()
+    assert (refused.code, "is a private key" in refused.err) == (70, True), refused
+    assert [one.code for one in spoilt] == [2, 2, 2], spoilt
+    audited = [json.loads(line) for line in (desk.host / "state/audit.jsonl").read_text().splitlines()]
+    assert [(one["event"], one["secret"]) for one in audited] == [("put", "BUNDLE_RECIPIENTS")]
+    assert str(desk.person) not in refused.out + refused.err
+
+
 def test_a_bundle_is_fetched_once_opened_and_named_and_put_back(desk: Desk) -> None:
     """What a lost host had, a new one has."""
     desk.make_secrets()
@@ -135,13 +161,17 @@ def test_a_bundle_is_fetched_once_opened_and_named_and_put_back(desk: Desk) -> N
 
 
 def _put_back(desk: Desk, file: Path, identity: Path) -> Said:
-    """As root of the host; where the tests are no root, its own group stands for the services'."""
+    """As root of the host."""
+    _as_this_user(desk)
+    return desk.say("unbundle", str(file), "--identity", str(identity), "--host", "prod")
+
+
+def _as_this_user(desk: Desk) -> None:
+    """Where the tests are no root, its own group stands for the services'."""
     if os.getuid():
         program = desk.host / "bin/host_secrets.sh"
-        program.write_text(
-            program.read_text().replace("OWNER=root:10001", f"OWNER={os.getuid()}:{os.getgid()}")
-        )
-    return desk.say("unbundle", str(file), "--identity", str(identity), "--host", "prod")
+        own = f"OWNER={os.getuid()}:{os.getgid()}"
+        program.write_text(program.read_text().replace("OWNER=root:10001", own))
 
 
 def test_a_host_that_has_secrets_keeps_them(desk: Desk) -> None:
@@ -267,7 +297,16 @@ def test_the_salt_is_refused_with_the_reason(desk: Desk) -> None:
     assert (direct.returncode, "could not read each other's secrets" in direct.stderr) == (70, True)
 
 
-@pytest.mark.parametrize("line", ["keys list", "keys add", "secrets unbundle", "secrets take WINDMILL_SALT"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "keys list",
+        "keys add",
+        "secrets unbundle",
+        "secrets take WINDMILL_SALT",
+        "secrets put BACKUP_RECIPIENTS",
+    ],
+)
 def test_a_deploy_key_may_not_change_who_deploys_nor_put_secrets(desk: Desk, line: str) -> None:
     """That is root's."""
     said = subprocess.run(

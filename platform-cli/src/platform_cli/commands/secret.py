@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +28,7 @@ from platform_cli.hosts.known import Host
 from platform_cli.hosts.speaking import connected, follow, known_hosts, require_done, tell, who
 from platform_cli.instances.access import find_access
 from platform_cli.instances.server import Server
-from platform_cli.options import Account, AdminKey, AsJson, Customer, CustomerName, noun
+from platform_cli.options import Account, AdminKey, AsJson, Customer, noun
 from platform_cli.site import Site, open_site, operator
 from platform_cli.sync.items import Scope
 from platform_cli.sync.targets import Chosen
@@ -53,6 +54,7 @@ KINDS = (
     *OF_CUSTOMERS,
     SALT,
 )
+_OF_HOSTS = re.compile(r"[A-Z][A-Z_]{2,60}", re.ASCII)
 _NO_NEW_SALT = (
     "The salt cannot be replaced in place: servers and workers of the old and of the new one could not read "
     "each other's secrets, and Windmill has no words to write them anew under another"
@@ -71,18 +73,33 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="The bundle, such as 
 
 @app.command("set")
 def set_(
-    customer: CustomerName,
-    name: Annotated[str, typer.Argument(metavar="SECRET", help="Such as ycloud_api_key.")],
+    customer: Whose = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="SECRET", help="Such as ycloud_api_key; of a host, BACKUP_RECIPIENTS."),
+    ] = None,
     from_: Annotated[
         str, typer.Option("--from", help="A file with it, or - for stdin; without it you are asked.")
     ] = "",
+    host: OfHost = None,
+    account: Account = "root",
+    admin_key: AdminKey = None,
     target: OnTarget = None,
     local: Local = False,
 ) -> None:
     """Set a secret here and in Windmill; for those that may be two while they change, one a line.
 
+    Of a host: what a person gives it, such as BACKUP_RECIPIENTS; services have it from the next deploy on.
+
     Example: wmctl secret set acme ycloud_inbound_secrets --from -
     """
+    if name is None:
+        customer, name = None, customer  # one word is the secret
+    if name is None:
+        raise InvalidInput("Which secret is set?", next_step="Say CUSTOMER SECRET, or SECRET and --host.")
+    if host is not None:
+        _set_on_host(connected(_host(customer, host), account, admin_key), name, from_)
+        return
     chosen, hosts = find_target(target, local=local), known_hosts().read()
     with open_site() as site:
         profile = _profile(site, customer)
@@ -251,6 +268,18 @@ def unbundle(
         return
     root = connected(known_hosts().choose(host), account, admin_key)
     tell(bundles.put_back(root, file, identity))
+
+
+def _set_on_host(root: Connection, name: str, from_: str) -> None:
+    if not _OF_HOSTS.fullmatch(name):
+        raise InvalidInput(
+            f"{name[:40]!r} is no secret of a host",
+            next_step="Its names are those of `wmctl secret list --host`.",
+        )
+    value = read_secret(from_, _prompt(), f"{name} of {root.host.name}")
+    with piped(value.encode()) as given:
+        require_done(root.ask("secrets", "put", name, "--by", who(), given=given))
+    render.good(f"{name} is kept on {root.host.name}. What reads it has it from the next deploy on.")
 
 
 # --- What the commands share --------------------------------------------------------------------------------

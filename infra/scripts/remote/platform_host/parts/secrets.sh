@@ -14,6 +14,13 @@ command_secrets() { # names and ages, what is wrong, a bundle that only its reci
             take_lock take DOOR_WINDMILL_TOKEN # a rotation that goes back puts the whole list back
             secrets_program take DOOR_WINDMILL_TOKEN
             ;;
+        put) # put NAME [--by WHO]: a value that a person gives, on stdin; what runs keeps its own until the next deploy
+            [ -z "${GATED:-}" ] || die $USAGE "only root puts a secret"
+            [[ ${2:-} =~ ^[A-Z_]+$ ]] || die $USAGE "say: secrets put NAME, with the value on stdin"
+            [ "${3:-}" != --by ] || BY=${4:-unknown}
+            secrets_program put "$2"
+            audit put secret "$2"
+            ;;
         unbundle)
             [ -z "${GATED:-}" ] || die $USAGE "only root puts a bundle back"
             secrets_program unbundle
@@ -24,7 +31,7 @@ command_secrets() { # names and ages, what is wrong, a bundle that only its reci
             audit bundled name "$(basename "$made")"
             cat "$made"
             ;;
-        *) die $USAGE "say: secrets list [--json], secrets check, secrets take DOOR_WINDMILL_TOKEN, secrets bundle, or secrets unbundle" ;;
+        *) die $USAGE "say: secrets list [--json], secrets check, secrets take DOOR_WINDMILL_TOKEN, secrets put NAME, secrets bundle, or secrets unbundle" ;;
     esac
 }
 
