@@ -135,7 +135,7 @@ def test_what_a_person_gives_a_host_goes_over_the_pinned_connection_and_is_audit
     assert (refused.code, "is a private key" in refused.err) == (70, True), refused
     assert [one.code for one in spoilt] == [2, 2, 2], spoilt
     audited = [json.loads(line) for line in (desk.host / "state/audit.jsonl").read_text().splitlines()]
-    assert [(one["event"], one["secret"]) for one in audited] == [("put", "BUNDLE_RECIPIENTS")]
+    assert [(one["event"], one["kind"]) for one in audited] == [("put", "BUNDLE_RECIPIENTS")]
     assert str(desk.person) not in refused.out + refused.err
 
 

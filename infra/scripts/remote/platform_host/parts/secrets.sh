@@ -19,7 +19,7 @@ command_secrets() { # names and ages, what is wrong, a bundle that only its reci
             [[ ${2:-} =~ ^[A-Z_]+$ ]] || die $USAGE "say: secrets put NAME, with the value on stdin"
             [ "${3:-}" != --by ] || BY=${4:-unknown}
             secrets_program put "$2"
-            audit put secret "$2"
+            audit put kind "$2"
             ;;
         unbundle)
             [ -z "${GATED:-}" ] || die $USAGE "only root puts a bundle back"
