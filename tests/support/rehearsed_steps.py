@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.support.pipeline import ROOT, Step
-from tests.support.releases import IDENTITY
+from tests.support.releases import IDENTITY, pin_bases
 
 TAG = "v9.1.0"
 DIGEST = "sha256:" + "b2" * 32
@@ -91,6 +91,7 @@ class Runner:
                 shutil.copy(ROOT / name, self.checkout / name)
         for tool in (".venv", ".tools"):
             (self.checkout / tool).symlink_to(ROOT / tool)
+        pin_bases(self.checkout)
         self._git("init", "--quiet", "--initial-branch=main")
         self._git("add", "--all")
         self._git("commit", "--quiet", "--message", "Begin")

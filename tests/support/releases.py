@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from platform_cli.releases import changelog, versions
+from platform_cli.releases import bases, changelog, versions
 from platform_cli.releases.versions import Version
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,15 +21,27 @@ IDENTITY = {
 }
 
 
+def pin_bases(folder: Path) -> None:
+    """Give every base of a checkout a digest, made up where whoever pulls it first has not written it yet."""
+    path = folder / bases.FILE
+    lines = path.read_text(encoding="utf-8").splitlines()
+    pinned = [
+        f"{line}@sha256:{'d' * 64}" if "=" in line and not line.startswith("#") and "@" not in line else line
+        for line in lines
+    ]
+    path.write_text("\n".join(pinned) + "\n", encoding="utf-8")
+
+
 class Checkout:
     """A repository on main, clean, at the version of this one, with something that waits for a release."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for path in (*versions.files(ROOT), ROOT / changelog.FILE):
+        for path in (*versions.files(ROOT), ROOT / changelog.FILE, ROOT / bases.FILE):
             copy = folder / path.relative_to(ROOT)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, copy)
+        pin_bases(folder)
         (folder / "customers").mkdir()
         (folder / "customers" / "README").write_text("A customer is a folder.\n", encoding="utf-8")
         self.git("init", "--quiet", "--initial-branch=main")

@@ -14,7 +14,7 @@ import pytest
 from platform_cli.releases import changelog, versions
 from platform_cli.releases.preparing import check_tag, prepare
 from platform_cli.releases.versions import Version
-from platform_core.errors import InvalidInput, PlatformError
+from platform_core.errors import InvalidInput, PlatformError, StateConflict
 from tests.support.releases import IDENTITY, ROOT, Checkout
 
 TODAY = date(2026, 11, 26)
@@ -34,6 +34,13 @@ def _merge_later(checkout: Checkout) -> None:
     checkout.git("branch", "other")
     checkout.git("reset", "--quiet", "--hard", "HEAD~1")
     checkout.git("switch", "--quiet", "other")
+
+
+def _unpin(checkout: Checkout) -> str:
+    """One base by its digest, two by a tag alone; the commit."""
+    text = f"A=a/b:1@sha256:{'0' * 64}\nWINDMILL_BASE_IMAGE=x/windmill:1.743.0\nC=c:2@sha256:short\n"
+    checkout.write("infra/docker/bases.env", text)
+    return checkout.commit("By a tag")
 
 
 def test_this_checkout_has_one_version() -> None:
@@ -111,6 +118,7 @@ def test_the_lock_is_still_what_uv_would_write(checkout: Checkout) -> None:
             lambda c: (c.write("CHANGELOG.md", "- x\n"), c.commit("Headless")),
             "CHANGELOG.md has no section [Unreleased]",
         ),
+        (_unpin, "infra/docker/bases.env:2: WINDMILL_BASE_IMAGE=x/windmill:1.743.0"),
     ],
 )
 def test_what_is_not_consistent_is_refused_before_anything_is_touched(
@@ -125,6 +133,24 @@ def test_what_is_not_consistent_is_refused_before_anything_is_touched(
 
     after = checkout.git("rev-parse", "HEAD"), checkout.git("status", "--porcelain"), checkout.git("tag")
     assert after == before
+
+
+def test_each_base_without_its_digest_is_named_with_the_way_to_it(checkout: Checkout) -> None:
+    """GitHub would refuse to build after the tag was pushed; the tag would then be spent."""
+    _unpin(checkout)
+
+    with pytest.raises(StateConflict) as refused:
+        prepare(checkout.folder, NEXT, on=TODAY)
+
+    assert str(refused.value).startswith(
+        "No image of a release is built on a base without its digest: "
+        "infra/docker/bases.env:2: WINDMILL_BASE_IMAGE=x/windmill:1.743.0, "
+        "infra/docker/bases.env:3: C=c:2@sha256:short"
+    )
+    assert refused.value.next_step == (
+        "`docker buildx imagetools inspect x/windmill:1.743.0`; `docker buildx imagetools inspect c:2` "
+        "prints the digest; write it there as NAME=IMAGE:TAG@sha256:…, commit."
+    )
 
 
 def test_a_release_that_git_refuses_leaves_every_file_as_it_was(checkout: Checkout) -> None:
@@ -163,6 +189,10 @@ def test_a_release_that_git_refuses_leaves_every_file_as_it_was(checkout: Checko
                 c.git("tag", "--force", "--annotate", "v9.1.0", "--message", "x"),
             ),
             "CHANGELOG.md has no section [9.1.0]",
+        ),
+        (
+            lambda c: (_unpin(c), c.git("tag", "--force", "--annotate", "v9.1.0", "--message", "x")),
+            "infra/docker/bases.env:2: WINDMILL_BASE_IMAGE=x/windmill:1.743.0",
         ),
     ],
 )

@@ -17,11 +17,11 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from platform_cli.releases import bases
 from platform_cli.releases.versions import Version
 from platform_core.errors import ConfigurationError, InvalidInput
 
 COMPOSE = "infra/compose/compose.prod.yml"
-BASES = "infra/docker/bases.env"
 NAMES = "infra/docker/images.txt"
 PYTHON = "3.12"
 _MIGRATIONS = "platform-core/src/platform_core/db/{}/migrations"
@@ -42,7 +42,7 @@ def manifest(
     return {
         "version": str(version),
         "commit": commit,
-        "windmill_version": windmill_version(_read(root, BASES)),
+        "windmill_version": windmill_version(bases.read(root)),
         "python": PYTHON,
         "schema_head": schema_head(root),
         "compose_sha256": hashlib.sha256(_read(root, COMPOSE).encode()).hexdigest(),
@@ -71,12 +71,12 @@ def by_name(images: Sequence[str], *, wanted: Sequence[str]) -> dict[str, str]:
     return {name: found[name] for name in wanted}
 
 
-def windmill_version(bases: str) -> str:
-    """The version in the tag of the Windmill image. Raises: ConfigurationError."""
-    match = _WINDMILL.search(bases)
+def windmill_version(text: str) -> str:
+    """The version in the tag of the Windmill image, by the file of bases. Raises: ConfigurationError."""
+    match = _WINDMILL.search(text)
     if match is None:
         raise ConfigurationError(
-            f"{BASES} names no Windmill with a version",
+            f"{bases.FILE} names no Windmill with a version",
             next_step="Write WINDMILL_BASE_IMAGE=NAME:X.Y.Z@sha256:….",
         )
     return match[1]

@@ -10,7 +10,7 @@ import subprocess
 from datetime import date
 from pathlib import Path
 
-from platform_cli.releases import changelog, versions
+from platform_cli.releases import bases, changelog, versions
 from platform_cli.releases.versions import Version
 from platform_core.errors import ConfigurationError, InvalidInput, NotFound, StateConflict
 
@@ -21,8 +21,8 @@ _GIT_TIMEOUT_S = 60
 def prepare(root: Path, version: Version, *, on: date) -> str:
     """Make the commit and the tag of a release; returns the commit.
 
-    Raises: StateConflict for a tree, branch, version or changelog that is not ready, ConfigurationError when
-    git refuses; then every file is as it was.
+    Raises: StateConflict for a tree, branch, version, changelog or base image that is not ready,
+    ConfigurationError when git refuses; then every file is as it was.
     """
     _require_ready(root, version)
     path = root / changelog.FILE
@@ -49,7 +49,8 @@ def check_tag(root: Path, tag: str) -> Version:
     """The version of a tag that may be released: what the release workflow asks before it builds.
 
     Raises: InvalidInput, NotFound without the tag or its section in the changelog, StateConflict for a tag
-    that is not annotated, not checked out, not on the main branch, or not the version the files say.
+    that is not annotated, not checked out, not on the main branch, not the version the files say, or whose
+    images are built on something without a digest.
     """
     version = versions.parse_tag(tag)
     if _try_git(root, "rev-parse", "--verify", "--quiet", f"refs/tags/{tag}") is None:
@@ -75,6 +76,7 @@ def check_tag(root: Path, tag: str) -> Version:
         raise StateConflict(
             f"{tag} is not on {BRANCH}", next_step=f"Merge it into {BRANCH} first; only that is released."
         )
+    bases.require_pinned(root)
     changelog.notes(root, version)
     return version
 
@@ -93,6 +95,7 @@ def _require_ready(root: Path, version: Version) -> None:
             f"{BRANCH} lacks commits that origin/{BRANCH} has",
             next_step="git pull --ff-only, then try again.",
         )
+    bases.require_pinned(root)
     _require_greater(root, version)
 
 
