@@ -10,7 +10,7 @@ from tests.support.offices import SLUG, Office
 from tests.support.runbooks import commands, runbooks
 
 ELSEWHERE = ("wmctl host", "wmctl backup", "wmctl drift", "wmctl deploy", "wmctl secret", "wmctl rollback")
-"""They need a host or a Windmill: the rehearsal and the tests of those commands type them."""
+"""They need a host or a Windmill. Who types each of these commands, tests/docs/test_entered.py finds out."""
 
 TYPED = sorted(
     {

@@ -23,7 +23,7 @@ DESIGNED = [f"{number:04}" for number in range(1, 11)]
 DECISION_PARTS = ["Context", "Decision", "Consequences", "Alternatives", "What enforces it"]
 
 _CODE = re.compile(r"`([^`\n]+)`")
-_FENCE = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^ *```[^\n]*\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"(?:[\w.-]+/)*[\w.-]+\.(?:py|sql|toml|yaml|yml|md|sh|json|env|lock)")
 _FOLDER = re.compile(r"(?:[\w.-]+/)+[\w.-]*")
 _NAME_IN_FILE = re.compile(rf"({_FILE.pattern}): ?([A-Za-z_][\w.]*)(?:\(\))?")

@@ -81,7 +81,7 @@ def test_a_line_fits_a_terminal(path: Path) -> None:
     """Tables and what a program printed keep the width they have."""
     long, fenced = [], False
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        fenced ^= line.startswith("```")
+        fenced ^= line.lstrip().startswith("```")
         if len(line) > WIDTH and not fenced and not line.startswith("|"):
             long.append(f"{path.name}:{number}")
 

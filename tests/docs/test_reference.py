@@ -27,7 +27,9 @@ PAGES = [
     )
 ]
 
-_TYPED = re.compile(r"(?:^\$ |^|`|\.venv/bin/)wmctl ((?:[a-z]+ ?){1,3})((?:[^`\n\\]|\\\n)*)", re.MULTILINE)
+_TYPED = re.compile(
+    r"(?:^ *(?:\$ )?|`|\.venv/bin/)wmctl ((?:[a-z]+ ?){1,3})((?:[^`\n\\]|\\\n)*)", re.MULTILINE
+)
 _OPTION = re.compile(r"(?<=\s)--[a-z][a-z-]*")
 
 
@@ -128,6 +130,7 @@ def test_a_message_tells_to_type_only_what_exists() -> None:
         ("See `wmctl event list`.", ["wmctl event list"]),
         ("`wmctl claim list --color`", ["wmctl claim list --color"]),
         ("$ wmctl job lists", ["wmctl job lists"]),
+        ("1. Do:\n\n   ```sh\n   wmctl backup fetchh\n   ```", ["wmctl backup fetchh"]),
     ],
 )
 def test_what_cannot_be_typed_is_found(text: str, complaints: list[str]) -> None:

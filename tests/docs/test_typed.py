@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.pipeline import make_targets
-from tests.support.runbooks import commands
+from tests.support.runbooks import PAGES, commands
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([*(ROOT / "docs/guides").glob("*.md"), *(ROOT / "ops").rglob("*.md")])
 DEPLOY = "infra/scripts/deploy_vps.sh"
 USAGE = 64
 
@@ -25,6 +24,7 @@ PROGRAMS = {
     "cat": "shows a file",
     "cp": "copies a file",
     "curl": "asks a server",
+    "docker": "asks a registry for a digest; on a host, what runs there",
     "export": "sets what the next lines read",
     "gh": "GitHub's own command",
     "git": "it is a repository",
@@ -112,6 +112,13 @@ def test_a_line_that_deploys_is_understood(desk: dict[str, str], tmp_path: Path,
 
     assert answer.returncode == 0, answer.stderr
     assert "platform-deploy@vps.example.org" in (tmp_path / "said").read_text(encoding="utf-8")
+
+
+def test_a_block_of_a_list_is_read_like_any_other() -> None:
+    """It is indented; what is typed in it is not, and an inner indent stays."""
+    page = "1. Do:\n\n   ```sh\n   ssh a 'b\n     c'\n   nonsense  # x\n   ```\n\n```sh\nmake check\n```\n"
+
+    assert commands(page) == ["ssh a 'b   c'", "nonsense  # x", "make check"]
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ class Checkout:
                 process.wait(60)
 
     def _start(self, out: IO[str]) -> subprocess.Popen[str]:
-        return self.terminal.start("dev", CUSTOMER, out=out, err=out)
+        return self.terminal.start("dev", "start", CUSTOMER, out=out, err=out)
 
     def _running(self, process: subprocess.Popen[str]) -> Running:
         found: list[Running] = []

@@ -5,9 +5,13 @@ Every answer here is one a real server gave to the same request.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -15,6 +19,37 @@ import httpx
 SUPERADMIN = "superadmin_secret@windmill.dev"
 SEED = "admin@windmill.dev"
 _Answer = tuple[int, object]
+
+
+@contextmanager
+def at_an_address(windmill: NewWindmill) -> Iterator[str]:
+    """Serve it on a free port of this machine, for who reaches a Windmill by its address; the address."""
+
+    class Door(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            content = self.rfile.read(int(self.headers.get("content-length") or 0))
+            request = httpx.Request(self.command, f"http://windmill{self.path}", content=content)
+            answer = asyncio.run(windmill.handle_async_request(request))
+            self.send_response(answer.status_code)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(answer.content)))
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        def do_GET(self) -> None:
+            self.do_POST()
+
+        def log_message(self, *_said: object) -> None:
+            """Nobody reads it."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Door) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 class NewWindmill(httpx.AsyncBaseTransport):

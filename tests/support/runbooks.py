@@ -1,8 +1,9 @@
-"""The runbooks of ops/: their parts, and the commands in them."""
+"""What pages tell to type; and the runbooks of ops/, with their parts."""
 
 from __future__ import annotations
 
 import re
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,11 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "ops/runbooks"
 PARTS = ["First action", "Then", "Over when"]
 
-_FENCE = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PAGES = sorted([*(ROOT / "docs/guides").glob("*.md"), *(ROOT / "ops").rglob("*.md")])
+"""Every page that tells people what to type: guides and runbooks."""
+
+_FENCE = re.compile(r"^( *)```sh\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
+_WMCTL = re.compile(r"(?:^ *|`)wmctl ((?:[a-z]+ ?)+)", re.MULTILINE)
 _HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
 
 
@@ -38,15 +43,25 @@ class Runbook:
 
 
 def commands(text: str) -> list[str]:
-    """The commands of the fenced shell blocks, each on one line; one goes on while a quote is open."""
+    """The commands of the fenced shell blocks, also of a list's; each on one line, to the end of a quote."""
     found, begun = [], ""
-    for block in _FENCE.findall(text):
-        for line in block.replace("\\\n", " ").splitlines():
+    for _, block in _FENCE.findall(text):
+        for line in textwrap.dedent(block).replace("\\\n", " ").splitlines():
             begun = f"{begun} {line}".strip()
             if begun.count("'") % 2 == 0:
                 found.append(begun)
                 begun = ""
     return [line for line in found if line and not line.startswith("#")]
+
+
+def said_of_wmctl(text: str) -> list[tuple[str, ...]]:
+    """The words after each `wmctl` of a page: in fences, in tables, and in the prose between."""
+    return [tuple(words.split()) for words in _WMCTL.findall(text)]
+
+
+def section(text: str, heading: str) -> str:
+    """What stands under a heading of the second order, up to the next."""
+    return text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
 
 
 def runbooks() -> list[Runbook]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
+from platform_cli.commands.instance import DIFFERS
 from platform_cli.instances.server import Server
 from platform_cli.instances.setup import ADMINS, Done, Step, Wanted, set_up
 from platform_core.backups import CANARY_PATH
 from platform_core.errors import PermissionDenied, Refused
 from platform_core.settings import Secret
-from tests.support.new_windmill import SEED, NewWindmill
+from tests.support.new_windmill import SEED, NewWindmill, at_an_address
+from tests.support.wmctl import Terminal
 
 WANTED = Wanted("https://wm.acme.test/")
 FOLDERS = {
@@ -154,3 +157,18 @@ def test_the_seed_account_does_not_lock_itself_out() -> None:
     with pytest.raises(Refused, match="lock everybody out"):
         _set_up(windmill)
     assert windmill.seed["disabled"] is False
+
+
+def test_a_bare_windmill_is_made_ready_by_one_line_and_a_repeat_changes_nothing(tmp_path: Path) -> None:
+    """As the guide types it: the address in the world, the token from a file."""
+    (tmp_path / "superadmin.token").write_text("not-a-real-token\n", encoding="utf-8")
+    desk = Terminal({}, tmp_path)
+    with at_an_address(NewWindmill()) as url:
+        words = ("--base-url", url, "--token-from", "superadmin.token")
+        would = desk.say("instance", "init", *words, "--check")
+        made, again = (desk.say("instance", "init", *words) for _ in range(2))
+
+    assert (would.code, made.code, again.code) == (DIFFERS, 0, 0), made
+    assert "steps would change something." in would.err
+    assert ", 0 changed." not in made.err
+    assert ", 0 changed." in again.err
