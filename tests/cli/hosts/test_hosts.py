@@ -24,9 +24,9 @@ SSH = """#!/bin/sh
 printf '%s\\n' "$@" >"{folder}/asked"
 for line in "$@"; do :; done
 case "$line" in
-    start*) [ ! -f "{folder}/cut-start" ] || {{
+    start* | prune*) [ ! -f "{folder}/cut-word" ] || {{
         bash "{program}" --root "{folder}/host" gate "$line" >/dev/null
-        cat "{folder}/cut-start" >&2
+        cat "{folder}/cut-word" >&2
         exit 255
     }} ;;
     follow*) [ ! -f "{folder}/cut" ] || {{
@@ -129,11 +129,20 @@ def test_a_cut_connection_shows_every_line_once(desk: Desk) -> None:
 )
 def test_a_run_whose_begin_was_cut_off_is_looked_for(desk: Desk, said: str, words: str) -> None:
     """Only who was not let in has changed nothing."""
-    (desk.folder / "cut-start").write_text(f"{said}\n")
+    (desk.folder / "cut-word").write_text(f"{said}\n")
     done = desk.say("rollback", "--yes")
 
     assert (done.code, words in done.err) == (5, True), done
     assert ("wmctl host status" in done.err) is ("not known" in words)
+
+
+def test_a_word_whose_answer_was_cut_off_may_have_been_done(desk: Desk) -> None:
+    """It is not said that nothing was sent."""
+    (desk.folder / "cut-word").write_text("client_loop: send disconnect: Broken pipe\n")
+    done = desk.say("prune")
+
+    assert (done.code, "was cut before it answered: client_loop" in done.err) == (5, True), done
+    assert "Nothing was sent" not in done.err
 
 
 def test_nobody_to_ask_means_nothing_is_done(desk: Desk) -> None:

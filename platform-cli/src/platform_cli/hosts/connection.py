@@ -71,7 +71,8 @@ class Connection:
     def ask(self, *words: str, given: IO[bytes] | None = None) -> Said:
         """Say words and wait for the answer, whatever it is.
 
-        Raises: HostUnreachable when the host cannot be entered; nothing was changed then.
+        Raises: HostUnreachable when the host cannot be entered, and nothing was changed then; or when the
+        connection was cut before the answer was here.
         """
         return self.run(self._program + _line(words), given)
 
@@ -134,6 +135,11 @@ class Connection:
         return Said(done.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
 
     def _entered(self, said: Said) -> Said:
+        if said.code == LOST and said.err.strip() and not _NOT_ENTERED.search(said.err):
+            raise HostUnreachable(
+                f"The connection to {self.host.name} was cut before it answered: {_last(said.err)}",
+                next_step="Look with `wmctl host status`, then run the same again.",
+            )
         if said.code == LOST:
             raise unreachable(self.host, said.err)
         return said
@@ -179,8 +185,12 @@ def unreachable(host: Host, said: str) -> HostUnreachable:
             f"{host.name} does not take the key {host.identity}",
             next_step="Run `wmctl host bootstrap` with its public half, or choose the right key.",
         )
+    return HostUnreachable(f"{host.name} cannot be entered: {_last(said)}")
+
+
+def _last(said: str) -> str:
     last = next((line for line in reversed(said.splitlines()) if line.strip()), "it did not answer")
-    return HostUnreachable(f"{host.name} cannot be entered: {last.strip()[:200]}")
+    return last.strip()[:200]
 
 
 def _line(words: Sequence[str]) -> str:
