@@ -122,6 +122,7 @@ def serving_host(folder: Path) -> ServingHost:
     made.played.mkdir()
     script = REPOSITORY / "tests/support/rotating_docker.py"
     made.program("docker", "#!/bin/sh", f'exec "{sys.executable}" -ISs "{script}" "$@"')
+    made.program("sleep", "#!/bin/sh", "exec true")
     made.program("curl", "#!/bin/sh", f"echo '{HEALTHY}'")
     (made.root / "bin/platform_host.sh").write_bytes(PROGRAM)
     program = made.root / "bin/host_secrets.sh"
