@@ -5,12 +5,14 @@ That Docker, systemd, sshd and the kernel take what it writes is rehearsed for r
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.support.bare_hosts import HOST_VALUES, BareHost, bare_host
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 OK, FAILED, REFUSED = 0, 1, 70
 ANA = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIjepcmFzJf12IESmfvspzJcP/2UR0LHJri8kVgaLkZo"
 GITHUB = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
@@ -55,6 +57,16 @@ def test_a_host_without_its_names_is_refused_and_stays_bare(
     assert (said.code, said.out) == (REFUSED, "")
     assert words in said.err
     assert (host.listing(), host.done) == (before, [])
+
+
+def test_the_values_that_the_guide_shows_are_enough(host: BareHost) -> None:
+    """As they stand on the page."""
+    page = (REPOSITORY / "docs/guides/new-vps.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^```text\n((?:[A-Z_]+=.*\n)+)```$", page, re.MULTILINE)
+
+    assert len(shown) == 1
+    assert host.make_ready(f"{ANA} ana\n", shown[0]).code == OK
+    assert host.read("opt/platform/host.env") == shown[0]
 
 
 @pytest.mark.parametrize(
