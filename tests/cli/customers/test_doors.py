@@ -51,7 +51,7 @@ def test_each_change_of_a_webhooks_secret_names_the_line_that_tells_the_hosts_do
     assert "is set in this installation, its door" in said[0].err
     assert (other.code, line in other.err) == (0, False), other
     kept = json.loads((desk.state / "ingest" / f"{desk.name}.json").read_text())
-    assert kept["database"]["host"] == "postgres"  # what that line sends leads the host's door to its database
+    assert kept["database"]["host"] == "postgres"  # where the host's door finds it
 
 
 def test_what_is_left_ends_with_the_hosts_door(desk: Agency) -> None:
