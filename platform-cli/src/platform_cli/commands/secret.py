@@ -336,6 +336,8 @@ async def _door_token(host: Host, target: str | None, from_: str) -> None:
         return
     access = find_access(target or "", "", "", "")
     status = connection.ask("status", "--json")
+    if status.code:
+        tell(status)
     door_token.require_workspace(host.name, status, access.workspace, access.name)
     async with Server(access.url, access.token, access.workspace) as server:
         token = await door_token.make_token(server, host.name)
