@@ -74,6 +74,10 @@ actionlint: setup ## Lint the workflows, and the shell in them
 
 VERSION_OF_FILES := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
+.PHONY: compose-config
+compose-config: ## Let Compose read the whole of compose.prod.yml, with made-up values; a warning is an error
+	@bash .ci/compose-config
+
 .PHONY: images
 images: setup ## Build the images of this checkout; needs Docker with buildx
 	@bash infra/scripts/build_images.sh $(VERSION_OF_FILES) $(ARGS)

@@ -29,6 +29,7 @@ VERSION=$(sed -n 's/.*"version": *"\([^"]*\)".*/\1/p' "$MANIFEST" | head -n 1)
 STAGING=$(mktemp -d)
 trap 'rm -rf "$STAGING"' EXIT
 cp "$INFRA"/compose/* "$STAGING/" # what compose.prod.yml names stands beside it
+rm -f "$STAGING/example.env"      # made-up values for a look at a desk; a host has its own
 cp "$MANIFEST" "$STAGING/release.json"
 "$HERE/host_program.sh" >"$STAGING/platform_host.sh"
 cp "$HERE/remote/host_secrets.sh" "$STAGING/"

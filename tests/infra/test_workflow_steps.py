@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,26 @@ def test_the_steps_of_a_deploy_send_what_the_release_published(runner: Runner, c
     assert f"receive 9.1.0 {bundle}" in sent[0]
     assert all("StrictHostKeyChecking=yes" in call and KEY not in call for call in sent)
     assert [path for path in runner.folder.glob("**/key") if "a checkout" not in path.parts] == []
+
+
+def test_the_bundle_of_a_release_holds_what_a_host_is_made_of_and_no_made_up_values(
+    runner: Runner, calls: list[str]
+) -> None:
+    """`example.env` stands beside the compose file, and stays at the desk."""
+    assert calls != []
+    with tarfile.open(runner.published / "platform-9.1.0.tar.gz") as bundle:
+        names = {name.removeprefix("./") for name in bundle.getnames()} - {"."}
+
+    assert names == {
+        "SHA256SUMS",
+        "caddy",
+        "caddy/Caddyfile",
+        "compose.prod.yml",
+        "host_secrets.sh",
+        "platform_host.sh",
+        "release.json",
+        "worker-seccomp.json",
+    }
 
 
 def _assert_shipped(folder: Path) -> None:
