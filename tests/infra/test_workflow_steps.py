@@ -6,13 +6,14 @@ What is not run is counted with its reason, in NOT_RUN.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tarfile
 from pathlib import Path
 
 import pytest
 
-from tests.support.pipeline import Step, shell_steps, workflows
+from tests.support.pipeline import ROOT, Step, shell_steps, workflows
 from tests.support.rehearsed_steps import DIGEST, FILLED, KEY, TAG, Runner, digest_of
 
 STEPS = [step for name, text in workflows().items() for step in shell_steps(name, text)]
@@ -21,13 +22,30 @@ NOT_RUN = {
 }
 """Steps of a release and a deploy that are not run here, and why not."""
 
+NOT_IN_CI_RUN = {
+    "actionlint": "it is built by a Go newer than Debian's; a test here runs it where it is installed",
+    "architecture": "the same files are part of `make test`",
+    "compose-config": "it needs Docker's program, which a bare machine lacks; a test reads the file itself",
+    "demo": "it plays for people to look at; tests/journeys play the same day",
+    "images": "it needs a Docker engine, and registries that have the bases",
+    "rehearsal-quick": "it needs a Docker engine and root, or says loudly that it played no host",
+    "release-check": "it wants a tag that is checked out; tests/cli/releases make one and ask",
+    "scan-images": "it needs built images, and a list of holes that is downloaded each day",
+    "soak-short": "minutes of load, on a machine that does nothing else",
+    "test-on-oldest": "the same tests on another PostgreSQL, which it installs",
+}
+"""Targets of the workflows that a fresh clone is not judged by, and why not."""
+
+RUN_WITH_ANY = {"setup"}
+"""What every other target begins with."""
+
 
 def _of(name: str) -> list[Step]:
     return [step for step in STEPS if step.place.startswith(f"{name}: ")]
 
 
 def _is_run(step: Step) -> bool:
-    """Whether it is a step of a release or a deploy, and not a verb of the README that .ci/run runs."""
+    """Whether it is a step of a release or a deploy, and not a verb that is run at a desk."""
     return step.run.startswith("make release-") and step.run not in {"make release-check", *NOT_RUN}
 
 
@@ -39,7 +57,7 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Runner:
 
 @pytest.mark.parametrize("step", [step for step in STEPS if not _is_run(step)], ids=lambda step: step.place)
 def test_make_knows_what_a_step_asks_of_it(runner: Runner, step: Step) -> None:
-    """The targets themselves are run by .ci/run, on a fresh clone."""
+    """Which of the targets .ci/run runs on a fresh clone, and why not the others, is judged below."""
     answer = runner.ask(step)
 
     assert answer.returncode == 0, answer.stderr
@@ -158,6 +176,24 @@ def test_what_is_not_run_is_counted_with_its_reason() -> None:
         *NOT_RUN,
         *(step.run for step in STEPS if _is_run(step)),
     }
+
+
+def _targets(text: str) -> set[str]:
+    """What a text of shell asks make for."""
+    lines = re.findall(r"^make ([a-z -]+?) *(?:#.*)?$", text, re.MULTILINE)
+    return {target for line in lines for target in line.split()}
+
+
+def test_a_target_of_the_workflows_is_run_on_a_fresh_clone_or_it_is_said_why_not() -> None:
+    """`make check` stands for what it is made of."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    check = set(re.findall(r"^check: ([a-z -]+) ##", makefile, re.MULTILINE)[0].split())
+    asked = _targets("\n".join(step.run for step in STEPS if not _is_run(step) and step.run not in NOT_RUN))
+    on_a_clone = _targets((ROOT / ".ci/run").read_text(encoding="utf-8"))
+
+    assert "check" in asked
+    assert (asked - {"check"} | check) - on_a_clone - RUN_WITH_ANY == set(NOT_IN_CI_RUN)
+    assert on_a_clone - check == {"test"}
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,7 @@ DIGEST = "sha256:" + "b2" * 32
 KEY = "not-a-real key of a deploy"
 
 STAND_INS = {
-    # The README's own verbs are run by .ci/run; here make is asked whether it knows them. The steps of a
-    # release and a deploy are run.
+    # The steps of a release and a deploy are run; of any other verb make is asked whether it knows it.
     "make": """case "${ONLY_ASK:-}$1" in
     release-*) exec /usr/bin/env PATH="$PLAYED_PATH" "$REAL_MAKE" --no-print-directory "$@" ;;
     esac
