@@ -24,6 +24,7 @@ PROGRAMS = {
     "cat": "shows a file",
     "cp": "copies a file",
     "curl": "asks a server",
+    "debootstrap": "makes a Debian, where a rehearsal has no registry",
     "docker": "asks a registry for a digest; on a host, what runs there",
     "export": "sets what the next lines read",
     "gh": "GitHub's own command",
@@ -32,10 +33,12 @@ PROGRAMS = {
     "printf": "writes a line",
     "scp": "sends a folder to a host",
     "sha256sum": "proves a download",
+    "sha512sum": "proves one whose sums are longer",
     "ssh": "enters a host",
     "ssh-keygen": "makes and shows keys",
     "ssh-keyscan": "asks a host for its key",
-    "umask": "keeps from others what the next lines write",
+    "sudo": "is root for one command",
+    "tar": "packs and unpacks",
 }
 """Programs a reader has, beside ours; a new one here is one more thing they need."""
 
@@ -46,6 +49,9 @@ _ASSIGNMENT = re.compile(r"^[a-zA-Z_]+=")
 def untypable(line: str) -> Iterator[str]:
     """What is wrong with a line of shell, as far as it can be said without running it."""
     first = line.split(maxsplit=1)[0]
+    if first == "sudo" and " " in line:
+        yield from untypable(line.split(maxsplit=1)[1])
+        return
     if _ASSIGNMENT.match(line):
         return
     if first == "make":
@@ -129,6 +135,7 @@ def test_a_block_of_a_list_is_read_like_any_other() -> None:
         ("now=$(date +%s)", []),
         (f"{DEPLOY} status", []),
         ("make chekc", ["no make target 'chekc'"]),
+        ("sudo make chekc", ["no make target 'chekc'"]),
         ("infra/scripts/none.sh status", ["no script infra/scripts/none.sh"]),
         ("kubectl get pods", ["kubectl is no program a reader is known to have"]),
     ],

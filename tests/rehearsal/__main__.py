@@ -1,7 +1,8 @@
 """`make rehearsal`: a host from bare to serving and back, with everything that may go wrong on the way.
 
-Needs a Docker engine of this machine and its root. Leaves with 1 when something did not come out as it must,
-and with 0 and a table otherwise; the table is written to docs/reference/rehearsal.md after a whole run.
+Needs this machine's root; installs and starts a Docker engine where it can. Leaves with 1 when something did
+not come out as it must or cannot be played here, and with 0 and a table otherwise; the table is written to
+docs/reference/rehearsal.md after a whole run. docs/guides/rehearsal.md says the rest.
 """
 
 from __future__ import annotations
@@ -15,13 +16,40 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.rehearsal import engine, releases, report, world
+from tests.rehearsal import engine, machine, releases, report, world
 from tests.rehearsal.scenarios import order
 from tests.rehearsal.scenarios.play import Play
+
+NEEDED_BASES = ("DEBIAN_IMAGE", "CADDY_BASE_IMAGE")
+"""What nothing is built without, the proxy's last; where Windmill's image cannot be had, a stand-in plays."""
 
 
 def main() -> int:
     """Build, play, tell."""
+    options = _options()
+    began = time.monotonic()
+    try:
+        machine.make_ready(_say)
+        machine.require_bases({name: world.base(name) for name in NEEDED_BASES[: 1 if options.built else 2]})
+    except machine.Lacking as lacking:
+        _say(str(lacking))
+        if options.quick:
+            _say("SKIPPED: 1. No host was played, for the reason above.")
+        return 0 if options.quick else 1
+    engine.tidy()
+    folder = Path(tempfile.mkdtemp(prefix="rehearsal-"))
+    try:
+        return _play(options, folder, began)
+    except engine.Broke as broke:
+        _say(f"There is nothing to play on: {broke}")
+        return 1
+    finally:
+        if not options.keep:
+            engine.tidy()
+            shutil.rmtree(folder)
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make rehearsal", description=__doc__)
     parser.add_argument(
         "--only", default="", help="scenarios by name, with commas; the first is always played"
@@ -36,21 +64,7 @@ def main() -> int:
     )
     parser.add_argument("--built", action="store_true", help="use the images of the rehearsal before")
     parser.add_argument("--keep", action="store_true", help="leave the host and all around it when done")
-    options = parser.parse_args()
-    began = time.monotonic()
-    if os.geteuid() or not engine.docker("version", "--format", "{{.Server.Version}}", check=False):
-        _say("This needs root and a Docker engine that answers: docker version.")
-        if options.quick:
-            _say("SKIPPED: 1. No host was played: no engine could be had, or not as root.")
-        return 0 if options.quick else 1
-    engine.tidy()
-    folder = Path(tempfile.mkdtemp(prefix="rehearsal-"))
-    try:
-        return _play(options, folder, began)
-    finally:
-        if not options.keep:
-            engine.tidy()
-            shutil.rmtree(folder)
+    return parser.parse_args()
 
 
 def _play(options: argparse.Namespace, folder: Path, began: float) -> int:

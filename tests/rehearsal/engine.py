@@ -18,8 +18,18 @@ class Broke(Exception):
 
 
 def run(*words: str, given: bytes | None = None, check: bool = True, limit_s: int = 900) -> str:
-    """Run a program and return what it said on stdout. Raises: Broke, unless `check` is off."""
-    done = subprocess.run(words, input=given, capture_output=True, check=False, timeout=limit_s)
+    """Run a program and return what it said on stdout. Raises: Broke, unless `check` is off.
+
+    A program that is not there has said nothing.
+    """
+    try:
+        done = subprocess.run(words, input=given, capture_output=True, check=False, timeout=limit_s)
+    except FileNotFoundError:
+        if check:
+            raise Broke(f"{words[0]} is not on this machine") from None
+        return ""
+    except subprocess.TimeoutExpired:
+        raise Broke(f"{' '.join(words[:6])} did not end within {limit_s} s") from None
     if check and done.returncode:
         said = (done.stdout + done.stderr).decode("utf-8", "replace")[-2000:]
         raise Broke(f"{' '.join(words[:6])} ended with {done.returncode}: {said}")
@@ -32,8 +42,8 @@ def docker(*words: str, given: bytes | None = None, check: bool = True) -> str:
 
 
 def has_image(name: str) -> bool:
-    """Whether the engine has an image of that name."""
-    return bool(docker("images", "--quiet", name))
+    """Whether the engine has an image of that name, with its tag or its digest."""
+    return bool(docker("image", "inspect", "--format", "{{.Id}}", name, check=False))
 
 
 def build(tag: str, folder: Path, **arguments: str) -> None:
