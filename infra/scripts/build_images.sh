@@ -6,7 +6,8 @@
 # a trial on one machine. IMAGES="platform-door ..." builds some of them. Python packages come as wheels that are checked
 # against uv.lock by hash before the build begins; inside a build nothing asks a package index.
 # PUSH=1 pushes them to REGISTRY/OWNER/ with provenance and a bill of materials (needs a builder of the container driver)
-# and prints NAME@DIGEST, one line an image; without it NAME:VERSION ID. Exit 64 for usage, 70 for what is missing, else what docker said.
+# and prints NAME@DIGEST, one line an image; without it NAME:VERSION ID. They are for linux/amd64. Exit 64 for usage, 70 for
+# what is missing, else what docker said.
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
@@ -27,6 +28,11 @@ base() { # base NAME: the image reference to build on
     printf '%s' "$value"
 }
 
+address() { # address: where the source is for people, as the label says it; empty without such a place, and never a token
+    { git -C "$here" remote get-url origin 2>/dev/null || true; } |
+        sed -nE 's#^(https://([^/@]*@)?|ssh://git@|git@)([A-Za-z0-9.-]+)(:[0-9]+/|[:/])([^?]+)$#https://\3/\5#p' | sed 's#\.git$##'
+}
+
 wheels() { # wheels PYTHON EXTRAS FOLDER: ours and what uv.lock says they need, for that Python
     local python="$1" extra="$2" folder="$3"
     mkdir -p "$folder"
@@ -41,6 +47,7 @@ build() { # build NAME [--build-arg ...]
     local name="$1" digest
     shift
     set -- --file "$context/docker/${name#platform-}/Dockerfile" --tag "$prefix$name:$version" \
+        ${source:+--label "org.opencontainers.image.source=$source"} \
         --build-arg "VERSION=$version" --build-arg "REVISION=$revision" "$@" "$context"
     if [[ "${PUSH:-0}" == 1 ]]; then
         docker buildx build --platform linux/amd64 --provenance=mode=max --sbom=true \
@@ -55,6 +62,7 @@ build() { # build NAME [--build-arg ...]
 wanted="${IMAGES:-$(cat "$here/infra/docker/images.txt")}"
 debian="$(base DEBIAN_IMAGE)"
 revision="$(git -C "$here" rev-parse HEAD)"
+source="$(address)"
 SOURCE_DATE_EPOCH="$(git -C "$here" log -1 --format=%ct)"
 export SOURCE_DATE_EPOCH DOCKER_BUILDKIT=1
 uv="${UV:-$here/.tools/bin/uv}"
