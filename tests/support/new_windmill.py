@@ -62,6 +62,8 @@ class NewWindmill(httpx.AsyncBaseTransport):
         self.workspaces: dict[str, dict[str, Any]] = {"admins": {}}
         self.seed: dict[str, object] = {"password": "changeme", "disabled": False}
         self.writes: list[str] = []
+        self.restart: list[str] = ["serves", "announced"]
+        """What the requests after the last setting find: it serves, has announced a restart, or is away."""
         self._routes: list[tuple[str, Callable[..., _Answer]]] = [
             ("GET /users/whoami", self._whoami),
             ("GET /settings/global/(.+)", self._setting),
@@ -85,6 +87,12 @@ class NewWindmill(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Answer as the real one did."""
         asked = f"{request.method} {request.url.path.removeprefix('/api')}"
+        if "request_size_limit_mb" in self.settings and self.restart:
+            look = self.restart.pop(0)
+            if look == "announced":
+                self.settings["_restart_coordination"] = {"restarts": [{"instance": "abcde"}]}
+            elif look == "away":
+                raise httpx.ConnectError("refused", request=request)
         if request.method != "GET" and "/auth/" not in asked:
             self.writes.append(asked)
         content = await request.aread()

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from platform_cli.commands.instance import DIFFERS
+from platform_cli.instances import setup
 from platform_cli.instances.server import Server
 from platform_cli.instances.setup import ADMINS, Done, Step, Wanted, set_up
 from platform_core.backups import CANARY_PATH
-from platform_core.errors import PermissionDenied, Refused
+from platform_core.errors import PermissionDenied, Refused, Unavailable
 from platform_core.settings import Secret
 from tests.support.new_windmill import SEED, NewWindmill, at_an_address
 from tests.support.wmctl import Terminal
@@ -46,6 +47,7 @@ def test_everything_is_there_afterwards() -> None:
         "staging": FOLDERS,
         "production": FOLDERS,
     }
+    assert windmill.settings.pop(setup.ANNOUNCED)
     assert windmill.settings == {
         "base_url": "https://wm.acme.test",
         "retention_period_secs": 2_592_000,
@@ -157,6 +159,36 @@ def test_the_seed_account_does_not_lock_itself_out() -> None:
     with pytest.raises(Refused, match="lock everybody out"):
         _set_up(windmill)
     assert windmill.seed["disabled"] is False
+
+
+def test_it_ends_when_windmill_was_started_again() -> None:
+    """The server that takes the setting goes on for seconds; what it then begins in its memory is lost."""
+    windmill = NewWindmill()
+    windmill.restart = ["serves", "serves", "announced", "away", "away", "serves"]
+
+    steps = _set_up(windmill)
+
+    assert windmill.restart == []
+    assert steps[-1] == Step("restart", Done.CHANGED, "announced", "serves again")
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server in memory needs no time to end itself."""
+    monkeypatch.setattr(setup, "RESTART_LOOK_S", 0)
+    monkeypatch.setattr(setup, "RESTART_GRACE_S", 0)
+
+
+def test_a_windmill_that_nobody_starts_again_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is written by then; a supervisor is missing."""
+    monkeypatch.setattr(setup, "RESTART_S", 0.05)
+    windmill = NewWindmill()
+    windmill.restart = ["serves", "announced"] + ["away"] * 1_000_000
+
+    with pytest.raises(Unavailable, match="does not serve") as told:
+        _set_up(windmill)
+    assert told.value.next_step == "See that its supervisor starts it again. All settings are written."
+    assert windmill.settings["request_size_limit_mb"] == 25
 
 
 def test_a_bare_windmill_is_made_ready_by_one_line_and_a_repeat_changes_nothing(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from platform_cli.instances.access import Access, find_access, read_secret
 from platform_cli.instances.probe import Outcome, Report
 from platform_cli.instances.report import as_document, counts, write_page
 from platform_cli.instances.server import Server
-from platform_cli.instances.setup import ADMINS, RESTARTING, Done, Step, Wanted, set_up
+from platform_cli.instances.setup import ADMINS, Done, Step, Wanted, set_up
 from platform_cli.options import AsJson, noun
 from platform_cli.sync.items import TAGS
 
@@ -135,8 +135,6 @@ def init(
         render.document(steps)
     would = [step for step in steps if step.done is Done.WOULD_CHANGE]
     changed = [step for step in steps if step.done is Done.CHANGED]
-    if any(step.name == f"setting {RESTARTING}" for step in changed):
-        render.note("Windmill ends itself after its last step: see that it is started again.")
     if would:
         render.note(f"{len(would)} of {len(steps)} steps would change something.")
     else:

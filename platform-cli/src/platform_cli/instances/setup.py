@@ -8,16 +8,20 @@ looks again. What is there beyond that is left alone: other tags, workspaces, fo
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from secrets import token_hex
 
+from httpx import codes
+
 from platform_cli.instances.looks.isolation import SEED
 from platform_cli.instances.server import Answer, Json, Server, pick, rows
 from platform_cli.sync.items import TAGS, Scope
 from platform_core.backups import CANARY_PATH
-from platform_core.errors import PermissionDenied, Refused, StateConflict
+from platform_core.errors import PermissionDenied, Refused, StateConflict, Unavailable
 from platform_core.settings import Secret
 
 ADMINS = "admins"
@@ -31,6 +35,12 @@ SEED_EMAIL = str(SEED["email"])
 THERE = "there"
 RESTARTING = "request_size_limit_mb"
 """The setting after whose change the server ends itself and has to be started again."""
+ANNOUNCED = "_restart_coordination"
+"""Where a server writes that it will end itself, a second before it does; it looks for changes each 10 s."""
+RESTART_S = 60
+RESTART_GRACE_S = 5
+"""From the announcement until the old server is gone, requests that it still answers included."""
+RESTART_LOOK_S = 0.5
 
 
 class Done(StrEnum):
@@ -110,7 +120,10 @@ class _SetUp:
             await self._workspace(workspace)
         await self._seed_account()
         # Last: Windmill ends itself when this one changes, for its supervisor to start it again.
+        announced = (await self._server.ask("GET", f"/api/settings/global/{ANNOUNCED}")).body
         await self._setting(RESTARTING, self._wanted.request_mb)
+        if self._steps[-1].done is Done.CHANGED:
+            await self._restarted(announced)
         return self._steps
 
     # --- The instance -------------------------------------------------------------------------------------
@@ -147,6 +160,31 @@ class _SetUp:
             await self._post(path, {"value": value})
 
         await self._ensure(f"setting {name}", look, value, change)
+
+    async def _restarted(self, before: Json) -> None:
+        """Until it was: the old server answers for seconds more, and what it then begins is lost with it."""
+        end = time.monotonic() + RESTART_S
+        path = f"/api/settings/global/{ANNOUNCED}"
+        while (await self._heard("GET", path)).body == before:
+            await self._pause(end)
+        await asyncio.sleep(RESTART_GRACE_S)
+        while not (await self._heard("GET", "/api/users/whoami")).ok:
+            await self._pause(end)
+        self._done(Step("restart", Done.CHANGED, "announced", "serves again"))
+
+    async def _heard(self, method: str, path: str) -> Answer:
+        try:
+            return await self._server.ask(method, path)
+        except Unavailable:  # it is away just now
+            return Answer(codes.SERVICE_UNAVAILABLE, "", b"")
+
+    async def _pause(self, end: float) -> None:
+        if time.monotonic() > end:
+            raise Unavailable(
+                f"Windmill ends itself to take the new {RESTARTING}, and does not serve {RESTART_S} s later",
+                next_step="See that its supervisor starts it again. All settings are written.",
+            )
+        await asyncio.sleep(RESTART_LOOK_S)
 
     async def _tags(self) -> None:
         path = "/api/settings/global/custom_tags"
@@ -293,7 +331,9 @@ class _SetUp:
                     f"{name} was written and is not as it must be: {after!r} instead of {wanted!r}",
                     next_step="Look at the instance's settings; another tool may write the same.",
                 )
-        step = Step(name, done, before, wanted)
+        self._done(Step(name, done, before, wanted))
+
+    def _done(self, step: Step) -> None:
         self._steps.append(step)
         if self._told is not None:
             self._told(step)

@@ -110,7 +110,10 @@ async def rewritten(scratch: Scratch) -> Json:
     await scratch.must("flows/create", body(scratch, "rewritten", WRITTEN))
     before = await scratch.get(f"flows/get/{path}")
     status = await settled(scratch, "rewritten")
-    after = await scratch.get(f"flows/get/{path}")
+    # The status is well some milliseconds before the rewritten flow is committed.
+    after = await scratch.until(
+        f"flows/get/{path}", lambda found: _unlocked(pick(found, "value")) == REWRITTEN
+    )
     return {
         "value": _unlocked(pick(after, "value")),
         "same version": pick(before, "version_id") == pick(after, "version_id") is not None,
@@ -134,8 +137,9 @@ async def locked(scratch: Scratch) -> Json:
     """Deploy a flow with one inline script and no lock."""
     await scratch.must("flows/create", body(scratch, "locked", {"modules": [{"id": "a", "value": RAW}]}))
     await settled(scratch, "locked")
-    flow = await scratch.get(f"flows/get/{scratch.path('locked')}")
-    return str(pick(flow, "value", "modules", 0, "value", "lock"))[:5]
+    where = ("value", "modules", 0, "value", "lock")
+    flow = await scratch.until(f"flows/get/{scratch.path('locked')}", lambda found: bool(pick(found, *where)))
+    return str(pick(flow, *where))[:5]
 
 
 @CATALOGUE.probe(
