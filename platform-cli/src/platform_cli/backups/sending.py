@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 from platform_cli.backups.fetching import PIECE_OF_A_FILE_BYTES, as_file, sha256_of
 from platform_cli.hosts.connection import Connection
 from platform_core.errors import HostUnreachable, NotFound, UnreadableFile
+
+SIDE_BY_SIDE = 4
+"""Segments of the log are many and small, and most of the time of each is its connection's."""
 
 _PATH = re.compile(r"backups(/[A-Za-z0-9][A-Za-z0-9._-]*){1,4}", re.ASCII)
 _LEFT_OUT = re.compile(r"backups/drill\.json", re.ASCII)
@@ -30,7 +34,7 @@ def send(
     folder: Path,
     each: Callable[[int, int, str], None] = lambda _done, _total, _path: None,
 ) -> Sent:
-    """Bring every copy of a folder that `fetch` filled to the host; bundles of secrets stay here.
+    """Bring every copy of a folder that `fetch` filled to the host, four at a time; bundles stay here.
 
     The connection is root's: what is brought is what a restore reads. Idempotency: what is there already, and
     the same, is passed over. Raises: NotFound for a folder without copies, UnreadableFile, HostUnreachable
@@ -42,12 +46,16 @@ def send(
             f"There are no copies in {folder}", next_step="Name the folder that `wmctl backup fetch` filled."
         )
     total, done = sum(file.stat().st_size for file in files), 0
-    for file in files:
-        path = file.relative_to(folder).as_posix()
-        each(done, total, path)
-        _send_one(connection, file, path)
-        done += file.stat().st_size
-    each(total, total, "")
+    each(done, total, "")
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        under_way = {pool.submit(_send_one, connection, folder, file): file for file in files}
+        try:
+            for ended in as_completed(under_way):
+                ended.result()
+                done += under_way[ended].stat().st_size
+                each(done, total, under_way[ended].relative_to(folder).as_posix())
+        finally:
+            pool.shutdown(cancel_futures=True)
     return Sent(len(files), total)
 
 
@@ -58,7 +66,8 @@ def _copies(folder: Path) -> Iterator[Path]:
             yield file
 
 
-def _send_one(connection: Connection, file: Path, path: str) -> None:
+def _send_one(connection: Connection, folder: Path, file: Path) -> None:
+    path = file.relative_to(folder).as_posix()
     size, digest = file.stat().st_size, sha256_of(file)
     word = path.replace("/", ":")  # a plain word has no slash
     for begin in range(0, max(size, 1), PIECE_OF_A_FILE_BYTES):

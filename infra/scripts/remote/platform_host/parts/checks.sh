@@ -66,16 +66,23 @@ check_ports() {
     done
 }
 
+addresses_of() { getent ahosts "$1" | awk '{print $1}' | sort -u | tr '\n' ' ' || true; } # a name may lead nowhere
+
+leads_here() { # leads_here NAME [ADDRESSES]: to an address that this host carries, or to one of those
+    local here address
+    here=" $(ip -o addr show | awk '{sub(/\/.*/, "", $4); print $4}' | tr '\n' ' ') ${2:-} "
+    for address in $(addresses_of "$1"); do
+        case $here in *" $address "*) return 0 ;; esac
+    done
+    return 1
+}
+
 check_names() { # every public name leads here, or the certificate could not be had
-    local name address addresses here found
-    here=" $(ip -o addr show | awk '{sub(/\/.*/, "", $4); print $4}' | tr '\n' ' ') $(setting PUBLIC_ADDRESSES '') "
+    local name addresses
     while read -r name; do
-        found=
-        addresses=$(getent ahosts "$name" | awk '{print $1}' | sort -u | tr '\n' ' ') || true # a name may lead nowhere
-        for address in $addresses; do
-            case $here in *" $address "*) found=yes ;; esac
-        done
-        [ -n "$found" ] || refuse "$name leads to ${addresses:-nowhere }and not to this host" \
+        ! leads_here "$name" "$(setting PUBLIC_ADDRESSES '')" || continue
+        addresses=$(addresses_of "$name")
+        refuse "$name leads to ${addresses:-nowhere }and not to this host" \
             "Correct its DNS record, or add this host's public address to PUBLIC_ADDRESSES in host.env. While it still leads to the host that this one replaces, name that address there: the proxy asks for the certificate again by itself once the record is changed."
     done < <(sed -n 's/^DOMAIN_[A-Z]*=//p' "$ROOT/host.env" | sort -u)
 }

@@ -56,7 +56,7 @@ reload_proxy() {
 }
 
 smoke() { # as the world comes in: through the proxy to the candidate, and by its certificate
-    local container body wanted name code
+    local container body wanted name code looks
     container=$(container_of caddy)
     [ -n "$container" ] || return 0
     wanted=$(of_release "$NEW_DIR" windmill_version)
@@ -71,7 +71,11 @@ smoke() { # as the world comes in: through the proxy to the candidate, and by it
     fi
     name=$(setting DOMAIN_HOOKS '')
     [ -n "$name" ] || return 0
-    for _ in {1..30}; do # the first certificate of a host takes some seconds
+    # The first certificate of a host takes some seconds. While the name still leads to a host that this one replaces,
+    # none can be had; behind a hoster's translated address one can, so there is a short look.
+    looks=30
+    leads_here "$name" || looks=2
+    for ((; looks > 0; looks--)); do
         code=$(curl --silent --noproxy '*' --output /dev/null --write-out '%{http_code}' --max-time 5 \
             --connect-to '::127.0.0.1:' --cacert "$(setting SMOKE_CA /etc/ssl/certs/ca-certificates.crt)" "https://$name/") || true
         [ "$code" = 000 ] || return 0

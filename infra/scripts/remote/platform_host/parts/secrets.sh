@@ -18,6 +18,7 @@ command_secrets() { # names and ages, what is wrong, a bundle that only its reci
             [ -z "${GATED:-}" ] || die $USAGE "only root puts a secret"
             [[ ${2:-} =~ ^[A-Z_]+$ ]] || die $USAGE "say: secrets put NAME, with the value on stdin"
             [ "${3:-}" != --by ] || BY=${4:-unknown}
+            take_lock put "$2"
             secrets_program put "$2"
             audit put kind "$2"
             ;;
@@ -47,6 +48,7 @@ check_secrets() { # those that the release's files name: there, not empty, root'
             continue
         fi
         mode=$(stat -c %a "$file") owner=$(stat -c %u "$file")
+        case $mode in *[4567]?) ;; *) refuse "no service can read the secret $file (mode $mode)" "Run: chmod 0440 $file." ;; esac
         case $mode in *0) ;; *) refuse "everybody can read the secret $file (mode $mode)" "Run: chmod 0440 $file, then rotate it." ;; esac
         [ "$owner" = 0 ] || refuse "the secret $file belongs to user $owner" "Run: chown root:10001 $file."
     done < <(
