@@ -39,6 +39,7 @@ PROGRAMS = {
     "ssh-keyscan": "asks a host for its key",
     "sudo": "is root for one command",
     "tar": "packs and unpacks",
+    "umask": "keeps from others what the next lines write",
 }
 """Programs a reader has, beside ours; a new one here is one more thing they need."""
 

@@ -65,7 +65,7 @@ def tidy() -> None:
     """Remove every container, volume and network of a rehearsal; images stay, they are the cache."""
     for kind, listed in (
         ("container", ("ps", "--all", "--quiet", "--filter", f"name=^{PREFIX}-")),
-        ("network", ("network", "ls", "--quiet", "--filter", f"name=^{PREFIX}$")),
+        ("network", ("network", "ls", "--quiet", "--filter", f"name=^{PREFIX}(-names)?$")),
         ("volume", ("volume", "ls", "--quiet", "--filter", f"name=^{PREFIX}-")),
     ):
         for name in docker(*listed).split():

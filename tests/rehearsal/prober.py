@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import http.client
 import socket
 import ssl
@@ -10,9 +11,31 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from secrets import token_hex
 
+from tests.support.load import body as report
+
+OK = 200
 BETWEEN_S = 0.02
+BETWEEN_DELIVERIES_S = 0.1
+"""Each is an event that is stored, and then handled by a job on two cores that also serve."""
 PATIENCE_S = 15
+
+
+@dataclass
+class Sender:
+    """The provider, as one customer's endpoint knows it: a secret, and the ids of what was acknowledged."""
+
+    path: str
+    secret: str
+    acknowledged: set[str] = field(default_factory=set)
+
+    def delivery(self) -> tuple[str, bytes, dict[str, str]]:
+        """An event of its own: its id, its bytes, and the headers that prove whose it is."""
+        event = f"evt_{token_hex(12)}"
+        body, now = report(event), str(int(time.time()))
+        signed = hmac.new(self.secret.encode(), f"{now}.".encode() + body, "sha256").hexdigest()
+        return event, body, {"YCloud-Signature": f"t={now},s={signed}", "Content-Type": "application/json"}
 
 
 @dataclass
@@ -32,13 +55,17 @@ class Count:
 
 @dataclass(frozen=True)
 class Address:
-    """A page of the platform under test: which host, by which name, and what a good answer is."""
+    """A page of the platform under test: which host, by which name, and what a good answer is.
+
+    With a sender each request is a delivery of its own, signed as the provider signs.
+    """
 
     ip: str
     name: str
     path: str
     method: str = "GET"
     good: tuple[int, ...] = (200,)
+    sender: Sender | None = None
 
 
 @contextmanager
@@ -56,10 +83,16 @@ def connected(
 def ask(address: Address, trust: ssl.SSLContext, *, patience_s: float = PATIENCE_S) -> tuple[int, bytes]:
     """One request on a connection of its own. Raises: OSError, HTTPException."""
     with connected(address.ip, address.name, trust, patience_s=patience_s) as connection:
-        body = b"{}" if address.method == "POST" else None
-        connection.request(address.method, address.path, body=body, headers={"Connection": "close"})
+        event, body = "", b"{}" if address.method == "POST" else None
+        headers: dict[str, str] = {}
+        if address.sender:
+            event, body, headers = address.sender.delivery()
+        connection.request(address.method, address.path, body, {**headers, "Connection": "close"})
         answer = connection.getresponse()
-        return answer.status, answer.read()
+        said = answer.read()
+    if address.sender and answer.status == OK:
+        address.sender.acknowledged.add(event)
+    return answer.status, said
 
 
 @contextmanager
@@ -81,7 +114,7 @@ def visiting(addresses: tuple[Address, ...], trust: ssl.SSLContext) -> Iterator[
 
 
 def _visit(address: Address, trust: ssl.SSLContext, count: Count, stop: threading.Event) -> None:
-    while not stop.wait(BETWEEN_S):
+    while not stop.wait(BETWEEN_DELIVERIES_S if address.sender else BETWEEN_S):
         began = time.monotonic()
         try:
             status, body = ask(address, trust)

@@ -55,13 +55,17 @@ def release(
     *,
     fault: str = "none",
     windmill: str = "",
+    weight_mb: int = 0,
     infra: Path = SCRIPTS.parent,
     **facts: str,
 ) -> Path:
-    """The bundle of a release: with a fault, an image or files of one's own choice, or as it should be."""
+    """The bundle of a release: with a fault, an image or files of one's own choice, or as it should be.
+
+    `weight_mb` is a layer that no registry has and nothing makes smaller, so that a pull takes its time.
+    """
     if not windmill:
         tag = f"platform-windmill:{version}"
-        build(tag, IMAGES / "fault", GOOD=GOOD, FAULT=fault, SERIAL=version)
+        build(tag, IMAGES / "fault", GOOD=GOOD, FAULT=fault, SERIAL=version, WEIGHT_MB=str(weight_mb))
         windmill = _pushed(tag, "platform-windmill", version)
     manifest = {
         "version": version,

@@ -55,8 +55,9 @@ def write(rows: list[Row], *, facts: dict[str, str], real: bool, page: Path = PA
         "`make rehearsal` wrote this page: it plays a host from bare to serving and back, on one machine,\n"
         "over real SSH, with a registry, a certificate authority and a Docker of the host's own. While each\n"
         "thing is done, visitors ask without a pause through the proxy, by TLS: Windmill's version by its\n"
-        "host name, and a webhook that nobody signed, which the door answers. Any answer but the right one\n"
-        "counts as failed.\n\n"
+        "host name, and the door by webhooks. From the first customer on they are signed, each one of its\n"
+        "own, and each that was answered with 200 has to be stored and handled in the end. Any answer but\n"
+        "the right one counts as failed. [What a rehearsal needs](../guides/rehearsal.md).\n\n"
         f"{server}PostgreSQL, Caddy, the door, Docker, Compose, OpenSSH and ACME were real.\n\n{told}\n\n"
         f"{table(rows)}\n",
         encoding="utf-8",

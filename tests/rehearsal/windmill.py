@@ -43,7 +43,7 @@ class Windmill:
         """Make the workspace and a folder for each of two customers; a repeat makes none."""
         if self.ask("POST", "/workspaces/exists", {"id": WORKSPACE}) is not True:
             self.ask("POST", "/workspaces/create", {"id": WORKSPACE, "name": "Production"})
-            for customer in ("acme", "other"):
+            for customer in ("north", "south"):
                 self.ask("POST", f"/w/{WORKSPACE}/folders/create", {"name": customer})
 
     def deploy(self, path: str, file: str, *, tag: str = "python3") -> None:

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from platform_cli.hosts.ready import Wishes, pack
-from tests.rehearsal.engine import PREFIX, build, docker, has_image, run, wait_for
-from tests.rehearsal.prober import Address, ask
+from tests.rehearsal.engine import PREFIX, Broke, build, docker, has_image, run, wait_for
+from tests.rehearsal.prober import Address, Sender, ask
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "infra/scripts"
@@ -29,6 +29,7 @@ DOMAIN = "rehearsal.test"
 REGISTRY = f"registry.{DOMAIN}:5000"
 AUTHORITY = f"ca.{DOMAIN}"
 VPS = f"{PREFIX}-vps"
+ELSEWHERE = f"{PREFIX}-elsewhere"
 SECRETS = "/opt/platform/bin/host_secrets.sh"
 REPLACED = {
     "DEBIAN_IMAGE": "local/debian:trixie",
@@ -36,6 +37,7 @@ REPLACED = {
     "WINDMILL_BASE_IMAGE": "local/windmill:1.743.0",
 }
 """What images are built on where the published ones cannot be had; a variable of that name wins."""
+_ADDRESS = f'{{{{(index .NetworkSettings.Networks "{PREFIX}").IPAddress}}}}'
 
 
 @dataclass
@@ -45,12 +47,13 @@ class World:
     folder: Path
     windmill_version: str = ""
     digests: dict[str, str] = field(default_factory=dict)
+    sender: Sender | None = None
+    """Who sends signed webhooks, once there is a customer to send them to."""
 
     @property
     def ip(self) -> str:
         """The host's address."""
-        network = f'{{{{(index .NetworkSettings.Networks "{PREFIX}").IPAddress}}}}'
-        return docker("inspect", "--format", network, VPS)
+        return docker("inspect", "--format", _ADDRESS, VPS)
 
     @property
     def trust(self) -> ssl.SSLContext:
@@ -121,7 +124,11 @@ class World:
 
     def status(self) -> dict[str, object]:
         """What the host says of itself."""
-        found: dict[str, object] = json.loads(self.deploying("status", "--json").stdout)
+        done = self.deploying("status", "--json")
+        try:
+            found: dict[str, object] = json.loads(done.stdout)
+        except ValueError:
+            raise Broke(f"status ended with {done.returncode}: {done.stderr[-500:]}") from None
         return found
 
     def audit(self) -> list[dict[str, str]]:
@@ -147,9 +154,12 @@ def make(folder: Path) -> World:
     return world
 
 
-def hand_over_host(world: World) -> None:
-    """A bare host, as a hoster hands it over: an administrator's key is in it, its own key is known."""
-    _start_host()
+def hand_over_host(world: World, *, named: bool = True) -> None:
+    """A bare host, as a hoster hands it over: an administrator's key is in it, its own key is known.
+
+    Not `named`: the host names do not lead to it yet.
+    """
+    _start_host(named=named)
     wait_for(lambda: _runs("ssh"), "SSH of the host")
     let_in = "mkdir -p -m 0700 ~/.ssh && cat >~/.ssh/authorized_keys && chmod 0600 ~/.ssh/authorized_keys"
     world.on_host("sh", "-c", let_in, given=(world.folder / "admin.pub").read_bytes())
@@ -161,6 +171,21 @@ def lose_host() -> None:
     """The host is gone with everything on it."""
     docker("rm", "--force", "--volumes", VPS)
     docker("volume", "rm", f"{PREFIX}-docker")
+
+
+def lead_names_elsewhere() -> str:
+    """The host names lead to an address where nobody serves, as to a lost host's; that address."""
+    words = ("run", "--detach", "--name", ELSEWHERE, "--network", PREFIX, *_aliases())
+    docker(*words, "--entrypoint", "sleep", f"{PREFIX}-vps", "infinity")
+    return docker("inspect", "--format", _ADDRESS, ELSEWHERE)
+
+
+def lead_names_here() -> None:
+    """The records are changed: the names lead to the host, for the authority too."""
+    docker("rm", "--force", ELSEWHERE)
+    docker("network", "create", f"{PREFIX}-names")
+    docker("network", "connect", *_aliases(option="--alias"), f"{PREFIX}-names", VPS)
+    docker("network", "connect", f"{PREFIX}-names", f"{PREFIX}-ca")
 
 
 def base(name: str) -> str:
@@ -245,8 +270,12 @@ def _start_authority(world: World) -> None:
     shutil.copy(root, world.folder / "root.crt")
 
 
-def _start_host() -> None:
-    aliases = [word for name in NAMES for word in ("--network-alias", f"{name}.{DOMAIN}")]
+def _aliases(option: str = "--network-alias") -> list[str]:
+    return [word for name in NAMES for word in (option, f"{name}.{DOMAIN}")]
+
+
+def _start_host(*, named: bool) -> None:
+    aliases = _aliases() if named else []
     docker("volume", "create", f"{PREFIX}-docker")
     docker(
         *("run", "--detach", "--name", VPS, "--hostname", "vps", "--network", PREFIX, *aliases),

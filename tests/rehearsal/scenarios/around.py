@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from tests.rehearsal import releases
-from tests.rehearsal.engine import PREFIX, docker, wait_for
+from tests.rehearsal.engine import PREFIX, Broke, docker, wait_for
 from tests.rehearsal.scenarios.play import FAILED, LOCKED, OK, REFUSED, Play, begun, expect, require, timed
 from tests.rehearsal.world import VPS
 
@@ -28,6 +28,23 @@ def registry_down(play: Play) -> None:
     play.unharmed("Digest gone", "exit 70, nothing changed", seconds, count)
 
 
+def cut_pull(play: Play) -> None:
+    """The registry dies while an image of a release comes in; then the same deploy goes well."""
+    bundle = releases.release(play.world, "1.4.2", weight_mb=400)
+    began = time.monotonic()
+    with play.watched() as count:
+        client = begun(play.world, bundle, "pull:")
+        docker("kill", f"{PREFIX}-registry")
+        said = client.communicate(timeout=300)[0]
+        docker("start", f"{PREFIX}-registry")
+    require(client.returncode == REFUSED and "nothing was changed" in said, said[-2000:])
+    play.unharmed("Registry dies in the middle of a pull", "exit 70", time.monotonic() - began, count)
+    with play.watched() as count:
+        done, seconds = timed(play, "deploy", str(bundle), "--no-backup")
+    expect(done, OK, "1.4.2 serves")
+    play.unharmed("The same deploy again after that", "1.4.2 serves", seconds, count)
+
+
 def lost_connection(play: Play) -> None:
     """The operator's SSH is cut in the middle of a deploy; the deploy goes on."""
     world = play.world
@@ -38,7 +55,7 @@ def lost_connection(play: Play) -> None:
         client.kill()
         world.on_host("pkill", "-KILL", "-f", "sshd-session|sshd: platform-deploy", check=False)
         client.wait()
-        wait_for(lambda: play.serving() == "1.5.0", "the deploy goes on alone", limit_s=180)
+        wait_for(lambda: _serves(play, "1.5.0"), "the deploy goes on alone", limit_s=180)
     play.add(
         "SSH cut in the middle of a deploy",
         "1.5.0 serves",
@@ -47,6 +64,14 @@ def lost_connection(play: Play) -> None:
         "0 failed requests",
         met=not count.failed,
     )
+
+
+def _serves(play: Play, version: str) -> bool:
+    """Also when this very question was cut off with the rest."""
+    try:
+        return play.serving() == version
+    except Broke:
+        return False
 
 
 def two_at_once(play: Play) -> None:

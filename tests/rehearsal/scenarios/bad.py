@@ -27,6 +27,15 @@ def bad_workers(play: Play) -> None:
     _goes_back(play, "1.3.1", "workers", "Release whose workers crash")
 
 
+def failed_migration(play: Play) -> None:
+    """Its change of the schema fails half way: nothing of it stays."""
+    _goes_back(play, "1.3.2", "migrate", "Release whose change of the schema fails half way")
+    columns = "SELECT count(*) FROM information_schema.columns WHERE column_name = 'rehearsal'"
+    psql = "docker exec -i platform-postgres-1 psql -h /run/postgresql -U postgres -d windmill -qAtX"
+    left = play.world.on_host("sh", "-c", psql, given=f"{columns};".encode())
+    require(left == "0", f"columns that the failed change left: {left}")
+
+
 def _goes_back(play: Play, version: str, fault: str, what: str) -> None:
     bundle, before = releases.release(play.world, version, fault=fault), play.serving()
     with play.watched() as count:
@@ -59,6 +68,14 @@ def wrong_secret(play: Play) -> None:
         ("chmod", "0444", path),
         ("chmod", "0440", path),
         "everybody can read the secret",
+    )
+    _refused(
+        play,
+        "Secret that no service may read",
+        bundle,
+        ("chmod", "0400", path),
+        ("chmod", "0440", path),
+        "no service can read the secret",
     )
     away = f"{path}.away"
     _refused(

@@ -18,14 +18,14 @@ def hostile_job(play: Play) -> None:
     """It gets at nothing: not at its worker, not at another customer's job, not at the servers."""
     windmill = Windmill(play.world)
     windmill.prepare()
-    windmill.deploy("f/other/leaves", "leaves.py", tag="ops")
-    windmill.deploy("f/acme/hostile", "hostile.py", tag="ops")
+    windmill.deploy("f/south/leaves", "leaves.py", tag="ops")
+    windmill.deploy("f/north/hostile", "hostile.py", tag="ops")
     began = time.monotonic()
     marker, nonce = f"marker{secrets.token_hex(8)}", secrets.randbelow(1_000_000)
-    left = windmill.run("f/other/leaves", marker=marker)
+    left = windmill.run("f/south/leaves", marker=marker)
     require(isinstance(left, list) and len(left) > 2, f"the other customer's job left its marker: {left}")
     found = windmill.run(
-        "f/acme/hostile",
+        "f/north/hostile",
         limit_s=120,
         marker=marker,
         nonce=nonce,
@@ -59,13 +59,13 @@ def long_job(play: Play) -> None:
     """A job runs on while its worker is renewed: it ends well, once, on the worker that began it."""
     world, windmill = play.world, Windmill(play.world)
     windmill.prepare()
-    windmill.deploy("f/acme/long", "long.py")
+    windmill.deploy("f/north/long", "long.py")
     bundle = releases.release(world, "1.1.6")
     before = {world.container("worker_default")[:12], world.container("worker_webhook")[:12]}
     began = time.monotonic()
     with play.watched() as count:
         client = begun(world, bundle, "candidate: server")
-        job = windmill.start("f/acme/long", seconds=LONG_S)
+        job = windmill.start("f/north/long", seconds=LONG_S)
         said = client.communicate(timeout=300)[0]
     require(client.returncode == OK and "1.1.6 serves" in said, said[-2000:])
     good, result = windmill.wait(job)
@@ -93,13 +93,13 @@ def greedy_job(play: Play) -> None:
     """A job wants more memory than its worker may have: it fails alone."""
     windmill = Windmill(play.world)
     windmill.prepare()
-    windmill.deploy("f/acme/greedy", "greedy.py", tag="ops")
-    windmill.deploy("f/other/next", "long.py", tag="ops")
+    windmill.deploy("f/north/greedy", "greedy.py", tag="ops")
+    windmill.deploy("f/south/next", "long.py", tag="ops")
     began = time.monotonic()
     with play.watched() as count:
-        good, result = windmill.wait(windmill.start("f/acme/greedy", megabytes=1600), limit_s=120)
+        good, result = windmill.wait(windmill.start("f/north/greedy", megabytes=1600), limit_s=120)
         require(not good, f"it got more memory than its worker has: {result}")
-        after = windmill.run("f/other/next", seconds=0.1, limit_s=120)
+        after = windmill.run("f/south/next", seconds=0.1, limit_s=120)
     require(isinstance(after, dict), f"the next job on that worker runs: {after}")
     play.unharmed(
         "Job that takes more memory than its worker has",

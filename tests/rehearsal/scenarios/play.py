@@ -6,7 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.rehearsal.engine import Broke
@@ -69,12 +69,12 @@ class Play:
 
 
 def visited(world: World) -> tuple[Address, ...]:
-    """Where visitors ask: a page of Windmill, and a webhook that carries no signature."""
+    """Where visitors ask: Windmill, and by signed webhooks the door; before a customer is there, unsigned."""
     # The door answers 404 or 401 to what it does not know; Windmill, its fallback, too.
-    return (
-        world.address("windmill", "/api/version"),
-        world.address("hooks", "/api/r/nobody/here", "POST", 401, 404, 405, 501),
-    )
+    hook = world.address("hooks", "/api/r/nobody/here", "POST", 401, 404, 405, 501)
+    if world.sender:
+        hook = replace(world.address("hooks", world.sender.path, "POST"), sender=world.sender)
+    return (world.address("windmill", "/api/version"), hook)
 
 
 def require(true: bool, what: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 
-from tests.rehearsal import releases
+from tests.rehearsal import desk, releases
 from tests.rehearsal.engine import run, wait_for
 from tests.rehearsal.scenarios.play import OK, Play, expect, require, timed
 from tests.rehearsal.world import bootstrap, furnish
@@ -109,6 +109,27 @@ def upgrade(play: Play) -> None:
     made = play.world.on_host("ls", "/opt/platform/backups/copies")
     require("-deploy.tar.zst.age" in made, f"no copy was made: {made}")
     play.unharmed("Upgrade, with a backup", "1.1.0 serves", seconds, count)
+
+
+def by_wmctl(play: Play) -> None:
+    """What an operator types, there and back: deploy, status, doctor, logs, prune, rollback."""
+    world = play.world
+    desk.know(world)
+    bundle, before = str(releases.release(world, "1.1.1")), play.serving()
+    on, began = ("--host", desk.HOST), time.monotonic()
+    with play.watched() as count:
+        desk.wmctl(world, "host", "deploy", bundle, *on, "--yes")
+        require(play.serving() == "1.1.1", "1.1.1 serves")
+        said = desk.wmctl(world, "host", "status", *on)
+        require("serves    1.1.1" in said and "ok  deploy  1.1.1" in said, f"status says what serves: {said}")
+        desk.wmctl(world, "host", "doctor", *on)
+        said = desk.wmctl(world, "host", "logs", "door", "--lines", "200", *on)
+        require('"event"' in said, f"the door's log: {said[:300]}")
+        desk.wmctl(world, "host", "prune", "--keep", "3", *on)
+        desk.wmctl(world, "host", "rollback", *on, "--yes")
+    require(play.serving() == before, f"{before} serves again")
+    what = "wmctl host deploy, status, doctor, logs, prune, rollback"
+    play.unharmed(what, f"1.1.1 served, {before} serves", time.monotonic() - began, count)
 
 
 def same_again(play: Play) -> None:

@@ -1,0 +1,61 @@
+"""Whether a host has room for a release: bytes, inodes and memory, as df and the kernel tell of them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import TypedDict
+
+import pytest
+
+PARTS = Path(__file__).resolve().parents[2] / "infra/scripts/remote/platform_host/parts"
+
+
+class _Disk(TypedDict, total=False):
+    free_mb: int
+    inodes: str
+    image_mb: int
+
+
+def said(folder: Path, *, free_mb: int = 90_000, inodes: str = "900000", image_mb: int = 900) -> str:
+    """What the look at room refuses, on a disk of that kind with a database of 500 MB."""
+    (folder / "release.json").write_text(json.dumps({"image_mb": image_mb}))
+    script = f"""
+        source "{PARTS}/checks.sh"
+        ROOT=/opt/platform
+        setting() {{ [ "$1" != MEMORY_FREE_MIN_MB ] || set -- "" 0; printf '%s' "$2"; }}
+        container_of() {{ echo 0123456789ab; }}
+        docker() {{ [ "$1" = info ] && echo / || echo 500; }}
+        df() {{ [ "$1" = --output=avail ] && echo "{free_mb}M" || echo "{inodes}"; }}
+        refuse() {{ echo "$1"; }}
+        check_room "{folder}"
+    """
+    done = subprocess.run(
+        ["bash", "-Eeuo", "pipefail", "-c", script],
+        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("disk", "refused"),
+    [
+        ({}, ""),
+        ({"free_mb": 2300}, ""),
+        ({"free_mb": 2299}, "/ has 2299 MB free, 2300 MB are needed"),
+        ({"free_mb": 2300, "image_mb": 901}, "/ has 2300 MB free, 2302 MB are needed"),
+        ({"inodes": "50000"}, ""),
+        ({"inodes": "49999"}, "/ has 49999 inodes left"),
+        ({"inodes": "-"}, ""),
+        ({"inodes": "0"}, ""),
+    ],
+)
+def test_the_images_twice_and_the_database_once_more_have_to_fit(
+    tmp_path: Path, disk: _Disk, refused: str
+) -> None:
+    """Some filesystems count no inodes, and say nothing or 0."""
+    assert said(tmp_path, **disk) == refused
