@@ -310,7 +310,7 @@ def test_a_run_that_ended_is_told_at_once_whoever_has_its_number_now(host: HostF
     assert said == Said(REFUSED, "begun\n", "")
 
 
-@pytest.mark.parametrize("number", [str(os.getpid()), ""])
+@pytest.mark.parametrize("number", [str(os.getpid()), ""], ids=["of-somebody-else", "none"])
 def test_a_run_of_before_a_reboot_or_that_never_began_is_not_waited_for(
     host: HostFolder, number: str
 ) -> None:
