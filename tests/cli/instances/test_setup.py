@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from platform_cli.commands.instance import DIFFERS
-from platform_cli.instances import setup
 from platform_cli.instances.server import Server
-from platform_cli.instances.setup import ADMINS, Done, Step, Wanted, set_up
+from platform_cli.instances.setup import ADMINS, ANNOUNCED, Done, Patience, Step, Wanted, set_up
 from platform_core.backups import CANARY_PATH
 from platform_core.errors import PermissionDenied, Refused, Unavailable
 from platform_core.settings import Secret
 from tests.support.new_windmill import SEED, NewWindmill, at_an_address
 from tests.support.wmctl import Terminal
 
+AT_ONCE = Patience(grace_s=0, look_s=0)
 WANTED = Wanted("https://wm.acme.test/")
 FOLDERS = {
     "wmctl": {"owners": [], "extra_perms": {"g/wm_deployers": True}},
@@ -27,11 +27,17 @@ FOLDERS = {
 }
 
 
-def _set_up(windmill: NewWindmill, wanted: Wanted = WANTED, *, check: bool = False) -> list[Step]:
+def _set_up(
+    windmill: NewWindmill,
+    wanted: Wanted = WANTED,
+    *,
+    check: bool = False,
+    patience: Patience = AT_ONCE,
+) -> list[Step]:
     async def work() -> list[Step]:
         token = Secret("not-a-real-token")
         async with Server("http://wm.acme.test", token, ADMINS, transport=windmill) as server:
-            return await set_up(server, wanted, check=check)
+            return await set_up(server, wanted, check=check, patience=patience)
 
     return asyncio.run(work())
 
@@ -47,7 +53,7 @@ def test_everything_is_there_afterwards() -> None:
         "staging": FOLDERS,
         "production": FOLDERS,
     }
-    assert windmill.settings.pop(setup.ANNOUNCED)
+    assert windmill.settings.pop(ANNOUNCED)
     assert windmill.settings == {
         "base_url": "https://wm.acme.test",
         "retention_period_secs": 2_592_000,
@@ -172,21 +178,13 @@ def test_it_ends_when_windmill_was_started_again() -> None:
     assert steps[-1] == Step("restart", Done.CHANGED, "announced", "serves again")
 
 
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server in memory needs no time to end itself."""
-    monkeypatch.setattr(setup, "RESTART_LOOK_S", 0)
-    monkeypatch.setattr(setup, "RESTART_GRACE_S", 0)
-
-
-def test_a_windmill_that_nobody_starts_again_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_windmill_that_nobody_starts_again_is_told() -> None:
     """Everything is written by then; a supervisor is missing."""
-    monkeypatch.setattr(setup, "RESTART_S", 0.05)
     windmill = NewWindmill()
     windmill.restart = ["serves", "announced"] + ["away"] * 1_000_000
 
     with pytest.raises(Unavailable, match="does not serve") as told:
-        _set_up(windmill)
+        _set_up(windmill, patience=Patience(0.05, 0, 0))
     assert told.value.next_step == "See that its supervisor starts it again. All settings are written."
     assert windmill.settings["request_size_limit_mb"] == 25
 

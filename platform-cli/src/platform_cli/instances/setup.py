@@ -37,10 +37,6 @@ RESTARTING = "request_size_limit_mb"
 """The setting after whose change the server ends itself and has to be started again."""
 ANNOUNCED = "_restart_coordination"
 """Where a server writes that it will end itself, a second before it does; it looks for changes each 10 s."""
-RESTART_S = 60
-RESTART_GRACE_S = 5
-"""From the announcement until the old server is gone, requests that it still answers included."""
-RESTART_LOOK_S = 0.5
 
 
 class Done(StrEnum):
@@ -86,26 +82,47 @@ class Wanted:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a restart may take.
+
+    `limit_s` in all; `grace_s` from its announcement until the old server is gone, requests that it still
+    answers included; `look_s` between two looks.
+    """
+
+    limit_s: float = 60
+    grace_s: float = 5
+    look_s: float = 0.5
+
+
 Told = Callable[[Step], None]
 Look = Callable[[], Awaitable[Json]]
 Change = Callable[[], Awaitable[None]]
 
 
 async def set_up(
-    server: Server, wanted: Wanted, *, check: bool = False, told: Told | None = None
+    server: Server,
+    wanted: Wanted,
+    *,
+    check: bool = False,
+    told: Told | None = None,
+    patience: Patience = Patience(),
 ) -> list[Step]:
     """Every step, in order. `check` writes nothing and says what would change. Safe to repeat.
 
     Raises: PermissionDenied when the token is no superadmin's; Refused when the server refuses a step, or
     has no room for a workspace; StateConflict when a step did not take; Unavailable.
     """
-    return await _SetUp(server, wanted, check=check, told=told).run()
+    return await _SetUp(server, wanted, patience, check=check, told=told).run()
 
 
 class _SetUp:
-    def __init__(self, server: Server, wanted: Wanted, *, check: bool, told: Told | None) -> None:
+    def __init__(
+        self, server: Server, wanted: Wanted, patience: Patience, *, check: bool, told: Told | None
+    ) -> None:
         self._server = server
         self._wanted = wanted
+        self._patience = patience
         self._check = check
         self._told = told
         self._steps: list[Step] = []
@@ -163,11 +180,11 @@ class _SetUp:
 
     async def _restarted(self, before: Json) -> None:
         """Until it was: the old server answers for seconds more, and what it then begins is lost with it."""
-        end = time.monotonic() + RESTART_S
+        end = time.monotonic() + self._patience.limit_s
         path = f"/api/settings/global/{ANNOUNCED}"
         while (await self._heard("GET", path)).body == before:
             await self._pause(end)
-        await asyncio.sleep(RESTART_GRACE_S)
+        await asyncio.sleep(self._patience.grace_s)
         while not (await self._heard("GET", "/api/users/whoami")).ok:
             await self._pause(end)
         self._done(Step("restart", Done.CHANGED, "announced", "serves again"))
@@ -180,11 +197,12 @@ class _SetUp:
 
     async def _pause(self, end: float) -> None:
         if time.monotonic() > end:
+            later = f"{self._patience.limit_s:g} s later"
             raise Unavailable(
-                f"Windmill ends itself to take the new {RESTARTING}, and does not serve {RESTART_S} s later",
+                f"Windmill ends itself to take the new {RESTARTING}, and does not serve {later}",
                 next_step="See that its supervisor starts it again. All settings are written.",
             )
-        await asyncio.sleep(RESTART_LOOK_S)
+        await asyncio.sleep(self._patience.look_s)
 
     async def _tags(self) -> None:
         path = "/api/settings/global/custom_tags"

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from platform_core.backups.contents import last_commit, timeline_of
@@ -98,7 +98,9 @@ def restore(
 def _move_aside(data: Path, clock: Clock) -> str | None:
     if not data.exists():
         return None
-    aside = data.with_name(f"{data.name}.before-{stamp_of(clock.now())}")
+    instant = clock.now()
+    while (aside := data.with_name(f"{data.name}.before-{stamp_of(instant)}")).exists():
+        instant += timedelta(seconds=1)  # a second restore within the same second
     data.rename(aside)
     return aside.name
 

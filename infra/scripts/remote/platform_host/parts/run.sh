@@ -29,7 +29,16 @@ command_start() { # the run goes on when the connection ends
         setsid --fork /bin/bash "$program" --root "$ROOT" supervise "$RUN" "$@" </dev/null >/dev/null 2>&1
     fi
     [ -z "$pipe" ] || hand_over "$pipe"
+    begun || die $FAILED "the run $RUN does not begin. See: journalctl -u platform-$RUN"
     printf '%s\n' "$RUN"
+}
+
+begun() { # the detached half has written its number; on a busy host that takes a while, and `follow` would miss it
+    for _ in {1..400}; do
+        [ ! -f "$RUNS/$RUN.pid" ] || return 0
+        sleep 0.05
+    done
+    return 1
 }
 
 command_supervise() { # the detached half: keeps the log and, at the end, the exit code
