@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.support import certificates
+from tests.support.host_parts import said_by
 
-PART = Path(__file__).resolve().parents[2] / "infra/scripts/remote/platform_host/parts/certificates.sh"
 HOST = "hooks.platform.test"
 
 
@@ -53,7 +52,6 @@ def said(folder: Path, port: int, word: str, *, running: str = "true") -> str:
     """What the part says, on a host whose proxy runs and whose authority is in ca.crt."""
     (folder / "host.env").write_text(f"DOMAIN_HOOKS={HOST}\nACME_EMAIL=ops@platform.test\n")
     script = f"""
-        source "{PART}"
         ROOT={folder} HTTPS_PORT={port}
         setting() {{ echo "{folder}/ca.crt"; }}
         container_of() {{ echo 0123456789ab; }}
@@ -61,14 +59,7 @@ def said(folder: Path, port: int, word: str, *, running: str = "true") -> str:
         refuse() {{ echo "$1"; }}
         {word}
     """
-    done = subprocess.run(
-        ["bash", "-Eeuo", "pipefail", "-c", script],
-        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.strip()
+    return said_by("certificates", script)
 
 
 @pytest.mark.parametrize(

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
-
 import pytest
 
-PART = Path(__file__).resolve().parents[2] / "infra/scripts/remote/platform_host/parts/health.sh"
+from tests.support.host_parts import said_by
+
 RAW = "{service} {state} {restarts} {health} {started} 0123456789ab"
 
 
 def judged(*lines: str, began: str = "2026-03-01T10:00:00") -> str:
     """What keeps these containers from being well, for a run that began at a time."""
     script = f"""
-        source "{PART}"
         BEGAN_AT={began}
         docker() {{ cat <<<"$LINES_OF_DOCKER"; }}
         condition any | complaint
     """
-    done = subprocess.run(
-        ["bash", "-c", script],
-        env={"PATH": "/usr/bin:/bin", "LINES_OF_DOCKER": "\n".join(lines), "LC_ALL": "C"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.strip()
+    return said_by("health", script, LINES_OF_DOCKER="\n".join(lines))
 
 
 def line(

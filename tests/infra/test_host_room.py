@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import TypedDict
 
 import pytest
 
-PARTS = Path(__file__).resolve().parents[2] / "infra/scripts/remote/platform_host/parts"
+from tests.support.host_parts import said_by
 
 
 class _Disk(TypedDict, total=False):
@@ -22,7 +21,6 @@ def said(folder: Path, *, free_mb: int = 90_000, inodes: str = "900000", image_m
     """What the look at room refuses, on a disk of that kind with a database of 500 MB."""
     (folder / "release.json").write_text(json.dumps({"image_mb": image_mb}))
     script = f"""
-        source "{PARTS}/checks.sh"
         ROOT=/opt/platform
         setting() {{ [ "$1" != MEMORY_FREE_MIN_MB ] || set -- "" 0; printf '%s' "$2"; }}
         container_of() {{ echo 0123456789ab; }}
@@ -31,14 +29,7 @@ def said(folder: Path, *, free_mb: int = 90_000, inodes: str = "900000", image_m
         refuse() {{ echo "$1"; }}
         check_room "{folder}"
     """
-    done = subprocess.run(
-        ["bash", "-Eeuo", "pipefail", "-c", script],
-        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.strip()
+    return said_by("checks", script)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from tests.rehearsal.engine import Broke
 from tests.rehearsal.world import World
 
 NOTED = "/run/rehearsal-acknowledged"
-_PSQL = "docker exec -i platform-postgres-1 psql -h /run/postgresql -U postgres -d windmill -qAtX"
+DATABASE = "windmill"
+_PSQL = f"docker exec -i platform-postgres-1 psql -h /run/postgresql -U postgres -d {DATABASE} -qAtX"
 _WRITER = f"""
 while [ ! -e {NOTED}.stop ]; do
     n=$(echo "INSERT INTO rehearsal_ledger DEFAULT VALUES RETURNING n" | timeout 5 {_PSQL} 2>/dev/null)
@@ -22,7 +23,8 @@ done
 def writing(world: World) -> Iterator[None]:
     """Somebody writes row after row, and notes each that was acknowledged, as long as the block runs."""
     table = "CREATE TABLE IF NOT EXISTS rehearsal_ledger (n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY)"
-    world.on_host("sh", "-c", f"rm -f {NOTED} {NOTED}.stop; echo '{table}' | {_PSQL}")
+    world.on_host("rm", "-f", NOTED, f"{NOTED}.stop")
+    world.sql(DATABASE, table)
     world.on_host("systemd-run", "--quiet", "--collect", "--unit", "rehearsal-writer", "sh", "-c", _WRITER)
     try:
         yield
@@ -33,7 +35,7 @@ def writing(world: World) -> Iterator[None]:
 def kept(world: World) -> int:
     """How many rows were acknowledged; all of them are there. Raises: Broke with those that are lost."""
     acknowledged = set(world.on_host("cat", NOTED).split())
-    there = set(world.on_host("sh", "-c", f"echo 'SELECT n FROM rehearsal_ledger' | {_PSQL}").split())
+    there = set(world.sql(DATABASE, "SELECT n FROM rehearsal_ledger").split())
     lost = acknowledged - there
     if lost or not acknowledged:
         raise Broke(f"of {len(acknowledged)} acknowledged rows these are lost: {sorted(lost)[:10]}")
@@ -42,7 +44,5 @@ def kept(world: World) -> int:
 
 def takes(world: World) -> bool:
     """Whether the database takes a write now."""
-    said = world.on_host(
-        "sh", "-c", f"echo 'INSERT INTO rehearsal_ledger DEFAULT VALUES RETURNING n' | {_PSQL}", check=False
-    )
-    return said.isdigit()
+    insert = "INSERT INTO rehearsal_ledger DEFAULT VALUES RETURNING n"
+    return world.sql(DATABASE, insert, check=False).isdigit()

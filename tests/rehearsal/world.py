@@ -90,6 +90,12 @@ class World:
         )
         return self.on_host("cat", path)
 
+    def sql(self, database: str, text: str, *, check: bool = True) -> str:
+        """What the server answers its administrator, by its socket: a row a line, `|` between columns."""
+        psql = ("psql", "-h", "/run/postgresql", "-U", "postgres", "-qAtX", "-d", database)
+        words = ("docker", "exec", "--interactive", "platform-postgres-1", *psql)
+        return self.on_host(*words, given=text.encode(), check=check)
+
     def write(self, path: str, content: str, mode: str = "0644", owner: str = "0:0") -> None:
         """Put a file on the host."""
         script = 'umask 077; cat >"$1.new"; chown "$3" "$1.new"; chmod "$2" "$1.new"; mv "$1.new" "$1"'

@@ -31,8 +31,7 @@ def failed_migration(play: Play) -> None:
     """Its change of the schema fails half way: nothing of it stays."""
     _goes_back(play, "1.3.2", "migrate", "Release whose change of the schema fails half way")
     columns = "SELECT count(*) FROM information_schema.columns WHERE column_name = 'rehearsal'"
-    psql = "docker exec -i platform-postgres-1 psql -h /run/postgresql -U postgres -d windmill -qAtX"
-    left = play.world.on_host("sh", "-c", psql, given=f"{columns};".encode())
+    left = play.world.sql("windmill", columns)
     require(left == "0", f"columns that the failed change left: {left}")
 
 

@@ -31,7 +31,6 @@ ASKED = (
     *("--secrets-from", "acme.toml", "--yes"),
 )
 """What `customer new` asks at a terminal."""
-_PSQL = "docker exec -i platform-postgres-1 psql -h /run/postgresql -U postgres -qAtX -d"
 
 
 def first_customer(play: Play) -> None:
@@ -185,6 +184,5 @@ def _waiting(world: World) -> str:
 
 
 def _asked(world: World, question: str) -> str:
-    where = f"SELECT database_name FROM control.tenant WHERE slug = '{CUSTOMER}';"
-    database = world.on_host("sh", "-c", f"{_PSQL} platform_control", given=where.encode())
-    return world.on_host("sh", "-c", f"{_PSQL} {database}", given=f"{question};".encode())
+    where = f"SELECT database_name FROM control.tenant WHERE slug = '{CUSTOMER}'"
+    return world.sql(world.sql("platform_control", where), question)
