@@ -16,9 +16,10 @@ from platform_cli.instances.probe import Outcome, Report, Verdict
 from platform_cli.instances.report import BEGIN, END, write_page
 from platform_cli.instances.server import Server
 from platform_cli.instances.sweep import sweep_abandoned
+from platform_cli.local.windmill.loopback import Asked
 from platform_core.errors import PermissionDenied, Unavailable
 from platform_core.settings import Secret
-from tests.support.windmill_workspace import Api, Person, StandIn, failing, html_page, standing
+from tests.support.windmill_workspace import Api, Fault, Person, StandIn, failing, html_page, standing
 from tests.support.wmctl import Said, Terminal
 
 FEW = tuple(probe for probe in probes.PROBES if probe.area in {"values", "schedules", "flows"})
@@ -92,6 +93,31 @@ def test_a_run_that_is_interrupted_leaves_the_workspace_as_it_was(windmill: Stan
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(interrupted())
     assert windmill.export_bytes() == before
+
+
+def test_what_the_server_makes_after_a_run_was_interrupted_is_removed_too() -> None:
+    """The flow is made half a second after its request was given up: the folder is swept after that."""
+    made: list[str] = []
+
+    async def interrupted(windmill: StandIn) -> None:
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+
+        def first_flow(asked: Asked) -> bool:
+            is_one = asked.path.endswith("flows/create")
+            if is_one and not made and task is not None:
+                loop.call_soon_threadsafe(task.cancel)
+            made.extend([asked.path] if is_one else [])
+            return is_one
+
+        windmill.plan(Fault(wait_s=0.5), at=1, only=first_flow)
+        await _run(windmill)
+
+    with standing() as one:  # left when every request has been carried out
+        before = one.export_bytes()
+        with pytest.raises(asyncio.CancelledError):
+            asyncio.run(interrupted(one))
+    assert made
+    assert one.export_bytes() == before
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])

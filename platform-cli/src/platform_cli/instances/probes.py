@@ -87,6 +87,7 @@ def _identity(username: str) -> str:
 
 async def _sweep(scratch: Scratch) -> tuple[str, ...]:
     try:
+        await scratch.settle()
         return await sweep(scratch)
     except Unavailable as error:
         raise Unavailable(

@@ -82,6 +82,13 @@ class Scratch:
         shared: T = await asyncio.shield(self._once[name])
         return shared
 
+    async def settle(self) -> None:
+        """Let nothing be made any more: what is shared is given up, and what was asked has its answer."""
+        for shared in self._once.values():
+            shared.cancel()
+        await asyncio.gather(*self._once.values(), return_exceptions=True)
+        await self.server.settle()
+
     # --- Asking -------------------------------------------------------------------------------------------
 
     async def get(self, tail: str) -> Json:

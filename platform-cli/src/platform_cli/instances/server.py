@@ -6,6 +6,7 @@ refusal into an error, does not show them.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from platform_core.settings import Secret
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 TIMEOUT_S = 60
+SETTLE_S = 5
+"""How long a request is waited for whose asker was cancelled: a write takes milliseconds, a job its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ class Server:
             transport=transport,
             limits=httpx.Limits(max_connections=16),
         )
+        self._under_way: set[asyncio.Task[Answer]] = set()
 
     async def __aenter__(self) -> Self:
         """Open the connections."""
@@ -104,7 +108,9 @@ class Server:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close them."""
+        """Close them; who still waits for an answer does so no longer."""
+        for one in self._under_way:
+            one.cancel()
         await self._http.__aexit__(kind, error, trace)
 
     async def ask(
@@ -142,7 +148,20 @@ class Server:
     async def _send(self, method: str, path: str, headers: dict[str, str], content: bytes | None) -> Answer:
         return await self._answer(self._http.build_request(method, path, headers=headers, content=content))
 
+    async def settle(self) -> None:
+        """Wait until what was begun has its answer: afterwards a listing shows all that was made."""
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=SETTLE_S)
+
     async def _answer(self, request: httpx.Request) -> Answer:
+        # A request that is cut short may still be carried out, at a time that nobody knows. So it runs to its
+        # end when its asker is cancelled, and `settle` waits for it.
+        under_way = asyncio.create_task(self._exchange(request))
+        self._under_way.add(under_way)
+        under_way.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(under_way)
+
+    async def _exchange(self, request: httpx.Request) -> Answer:
         try:
             response = await self._http.send(request)
         except httpx.HTTPError as error:
