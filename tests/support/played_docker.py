@@ -156,9 +156,8 @@ def main() -> None:
             say("26.1.5")
         case "info":
             say("/")
-        case "ps":
-            service = next((word.rsplit("=", 1)[1] for word in words if "compose.service=" in word), "")
-            say(f"c-{service}" if service in SERVICES and service != "server_green" else "")
+        case "ps" if "--format" in words:
+            say("\n".join(f"{name} c-{name}" for name in SERVICES if name != "server_green"))
         case "image":
             say("sha256:0")
         case "inspect":

@@ -16,7 +16,9 @@ condition() { # condition CONTAINER...
         awk -v began="$BEGAN_AT" '{new = $5 >= began; print $1, $2, (new ? $3 : 0), $4, (new ? "new" : "old"), $6}'
 }
 
-pings_seen() { # <what `condition` says: a worker whose ping the database has need not wait for its own check to come round
+# A worker whose ping the database has need not wait for its own check to come round. While one has none this takes a
+# second, on the database's side: what starts needs the processor more than whoever waits for it.
+pings_seen() { # <what `condition` says
     local lines pinged=''
     local -a hosts
     lines=$(cat)
@@ -63,23 +65,20 @@ wait_for_server() { # wait_for_server SERVICE IMAGE DIR WORKERS: WHY says what w
 # All of them well, at three looks. One look is enough for what this run did not start, and for a release that has proved
 # itself before.
 wait_for_container() { # wait_for_container SERVICE...
-    local until=$((SECONDS + $(setting HEALTH_WAIT_S 120))) service container looks=1 good=0
-    local -a containers=()
-    for service in "$@"; do
-        container=$(container_of "$service")
-        [ -n "$container" ] || { WHY="there is no container of $service" && return 1; }
-        containers+=("$container")
-    done
+    local until=$((SECONDS + $(setting HEALTH_WAIT_S 120))) looks=1 good=0 service container
+    local -A found=()
+    while read -r service container; do found[$service]=${found[$service]:-$container}; done < <(containers_of "$@")
+    for service in "$@"; do [ -n "${found[$service]:-}" ] || { WHY="there is no container of $service" && return 1; }; done
     while [ "$SECONDS" -lt "$until" ]; do
-        WHY=$(condition "${containers[@]}" | pings_seen | complaint)
+        WHY=$(condition "${found[@]}" | pings_seen | complaint)
         case $WHY in
             '') good=$((good + 1)) ;;
             started) good=$((good + 1)) looks=$([ "$VERB" = rollback ] && echo 1 || echo 3) ;;
             *"did not become healthy") good=0 ;;
-            *) WHY="$WHY: $(last_words "$(container_of "${WHY%% *}")")" && return 1 ;;
+            *) WHY="$WHY: $(last_words "${found[${WHY%% *}]}")" && return 1 ;;
         esac
         [ "$good" -lt "$looks" ] || return 0
-        sleep 0.3
+        sleep 0.2
     done
     return 1
 }

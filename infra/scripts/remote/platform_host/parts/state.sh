@@ -87,8 +87,12 @@ images_of() { jq -r '.images[]' "$1/release.json"; }
 image_id() { docker image inspect --format '{{.Id}}' "$1" 2>/dev/null; }
 
 container_of() { # container_of SERVICE, running or not
-    docker ps --all --quiet --no-trunc --filter "label=com.docker.compose.project=$PROJECT" \
-        --filter "label=com.docker.compose.service=$1" --filter label=com.docker.compose.oneoff=False | head -n 1
+    containers_of "$1" | sed -n '1s/.* //p'
+}
+
+containers_of() { # containers_of SERVICE...: a line "caddy 3f2a…" each, the newest first, of those that are there
+    docker ps --all --no-trunc --filter "label=com.docker.compose.project=$PROJECT" --filter label=com.docker.compose.oneoff=False \
+        --format '{{.Label "com.docker.compose.service"}} {{.ID}}' | grep -E "^($(tr ' ' '|' <<<"$*")) " || true
 }
 
 take_lock() { # the kernel gives it back when this program ends, however it ends
