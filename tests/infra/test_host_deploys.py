@@ -8,7 +8,9 @@ import pytest
 
 from tests.support.serving_hosts import ServingHost, serving_host
 
-OK, REFUSED, NEWER = 0, 70, "1.4.3"
+OK, FAILED, REFUSED, NEWER = 0, 1, 70, "1.4.3"
+BEHIND = "door worker_ops backup"
+"""What is behind the servers, as far as it is played."""
 
 
 @pytest.fixture
@@ -40,6 +42,38 @@ def test_a_rotation_looks_at_the_proxy_s_file_too(host: ServingHost) -> None:
     code, said = host.rotate("superadmin")
 
     assert (code, "failed: the proxy refuses its file" in said) == (1, True), said
+
+
+def test_on_the_way_back_traffic_waits_for_no_worker(host: ServingHost) -> None:
+    """One that ends a long job is waited for when the candidate serves, and before the end."""
+    host.release(NEWER)
+    host.wish("hold", f"up {BEHIND}\n{host.root}/proxy/color")
+    code, said = host.say("rollback", "--to", NEWER)
+
+    assert (code, f"up {BEHIND}" in host.events) == (OK, True), said
+    assert said.index("renewed: door") < said.index(f"rollback: {NEWER} serves")
+
+
+def test_a_way_back_whose_candidate_fails_takes_its_workers_away_again(host: ServingHost) -> None:
+    """They were begun beside it: those of what serves are put in their place when all of that has ended."""
+    host.release(NEWER)
+    host.wish("fail", "up server_green")
+    code, said = host.say("rollback", "--to", NEWER)
+    ups = [event for event in host.events if event.startswith("up ") and "postgres" not in event]
+
+    assert (code, "1.4.2 serves, as before" in said) == (FAILED, True), said
+    assert sorted(ups[:2]) == [f"up {BEHIND}", "up server_green"]
+    assert ups[2:] == ["up server_blue", f"up caddy {BEHIND}"]
+
+
+def test_workers_that_fail_beside_the_candidate_are_tried_behind_it(host: ServingHost) -> None:
+    """What one moment refused, the next may give; and what is refused again is said in its own words."""
+    host.release(NEWER)
+    host.wish("fail", f"up {BEHIND}")
+    code, said = host.say("rollback", "--to", NEWER)
+
+    assert (code, f"rollback: {NEWER} serves" in said) == (OK, True), said
+    assert host.events[-2:] == [f"up caddy {BEHIND}", "rm server_blue"]
 
 
 def test_a_release_that_serves_is_no_failure_when_its_programs_find_no_room(host: ServingHost) -> None:

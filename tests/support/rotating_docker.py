@@ -1,7 +1,8 @@
 """Plays `docker` for the host's program, as far as a rotation beside what serves goes: containers are names.
 
 In its folder, $PLAYED, `events` is what happened, a line each; `fail` holds an event that fails once, `kill`
-one at which the whole program is killed; `unhealthy` and `absent` name services.
+one at which the whole program is killed, `hold` one that fails unless a file (its second line) comes within
+ten seconds; `unhealthy` and `absent` name services.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 PLAYED = Path(os.environ["PLAYED"])
@@ -28,6 +30,12 @@ def event(words: str) -> None:
             if wish == "kill":
                 os.killpg(os.getpgid(0), signal.SIGKILL)
             sys.exit(1)
+    held, _, until = (wished("hold") or "\n").partition("\n")
+    if held and words.startswith(held):
+        ends = time.monotonic() + 10
+        while not Path(until).exists():
+            if time.monotonic() > ends:
+                sys.exit(1)
 
 
 def compose(words: list[str]) -> str:
@@ -82,9 +90,9 @@ def main() -> None:
             said = "26.1.5"
         case "info":
             said = "/"
-        case "ps":
-            said = "".join(word.split("=")[-1] for word in words if "compose.service=" in word)
-            said = "" if said in (wished("absent") or "").split() else said
+        case "ps" if "--format" in words:
+            there = (name for name in SERVICES if name not in (wished("absent") or "").split())
+            said = "\n".join(f"{name} {name}" for name in there)
         case "image":
             said = IMAGE
         case "exec" if "curl" in words:

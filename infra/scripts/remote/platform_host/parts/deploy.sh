@@ -4,6 +4,8 @@
 pull() { # all images by digest at once, before anything is touched; those that are here need no registry
     local image pid
     local -A pulls=()
+    # shellcheck disable=SC2046 # a line each, none with a space
+    if docker image inspect --format '{{.Id}}' $(images_of "$NEW_DIR") >/dev/null 2>&1; then return; fi
     while read -r image; do
         if image_id "$image" >/dev/null; then continue; fi
         say "pull: $image"
@@ -23,7 +25,25 @@ pull() { # all images by digest at once, before anything is touched; those that 
     fi
 }
 
+begin_behind() { # on the way back, beside the candidate: to what has proved itself before, and traffic waits for neither
+    local -a there
+    mapfile -t there < <(present "${BEHIND[@]}")
+    [ "${#there[@]}" -gt 0 ] || return 0
+    bring_up compose "${there[@]}" &
+    BESIDE=$! BESIDE_AT=$SECONDS
+}
+
+ended_behind() { # what was begun beside the candidate; fails when it failed, and when nothing was
+    local beside=$BESIDE
+    BESIDE=
+    [ -n "$beside" ] && wait "$beside"
+}
+
 renew_behind() { # door, workers, backup; each ends its work (stop_grace_period) before it goes
+    if ended_behind; then
+        renew compose caddy && judge "$BESIDE_AT" "${BEHIND[@]}"
+        return
+    fi
     if [ "$VERB" = rollback ]; then
         renew compose caddy "${BEHIND[@]}"
         return
@@ -34,6 +54,11 @@ renew_behind() { # door, workers, backup; each ends its work (stop_grace_period)
     renew compose "${BEHIND[@]}"
 }
 
+present() { # present SERVICE...: those that the release has, a line each
+    local service
+    for service in "$@"; do ! has_service "$service" || printf '%s\n' "$service"; done
+}
+
 bring_up() { # bring_up COMPOSE SERVICE...: as they should be; WHY ends in what Compose said
     local said how=$1
     shift
@@ -41,14 +66,19 @@ bring_up() { # bring_up COMPOSE SERVICE...: as they should be; WHY ends in what 
 }
 
 renew() { # renew COMPOSE SERVICE...: together, then each is judged
-    local service how=$1 began=$SECONDS
-    local -a there=()
+    local how=$1 began=$SECONDS
+    local -a there
     shift
-    for service in "$@"; do ! has_service "$service" || there+=("$service"); done
-    [ "${#there[@]}" -gt 0 ] || return 0
-    bring_up "$how" "${there[@]}" || return 1
-    wait_for_container "${there[@]}" || return 1
-    say "renewed: ${there[*]}, $((SECONDS - began)) s"
+    mapfile -t there < <(present "$@")
+    [ "${#there[@]}" = 0 ] || { bring_up "$how" "${there[@]}" && judge "$began" "${there[@]}"; }
+}
+
+judge() { # judge BEGAN SERVICE...: those that the release has are well
+    local began=$1
+    local -a there
+    shift
+    mapfile -t there < <(present "$@")
+    [ "${#there[@]}" = 0 ] || { wait_for_container "${there[@]}" && say "renewed: ${there[*]}, $((SECONDS - began)) s"; }
 }
 
 watch_candidate() { # a release that starts well and then falls is not a good one
@@ -87,6 +117,7 @@ steps() { # everything from the first change to the point of return; WHY and PHA
     mark candidate || return 1
     service=server_$NEW_COLOR
     say "candidate: $service"
+    [ "$VERB" != rollback ] || begin_behind
     [ -z "$(container_of "$service")" ] || compose rm --stop --force "$service" >/dev/null 2>&1 || true
     bring_up compose "$service" || return 1
     wait_for_server "$service" "$NEW_IMAGE" "$NEW_DIR" "$([ -n "$OLD" ] && echo 1 || echo 0)" || return 1
@@ -142,6 +173,7 @@ end_unwritten() { # the new one serves and the old server is gone: that it is so
 put_back() { # what served before, whole; the candidate goes. Fails when that cannot be had.
     local service failed=
     say "going back: $WHY"
+    ended_behind || true # it and the next would take each other's containers away
     if [ -z "$OLD" ]; then # nothing served before: nothing is left running but the database, which keeps its data
         for service in caddy "${BEHIND[@]}" "server_$NEW_COLOR"; do
             ! has_service "$service" || compose rm --stop --force "$service" >/dev/null 2>&1 || true
@@ -155,8 +187,8 @@ put_back() { # what served before, whole; the candidate goes. Fails when that ca
         bring_up compose_old postgres || failed=$WHY
     fi
     wait_for_server "server_$OLD_COLOR" "$(old_image)" "$RELEASES/$OLD" 0 || failed=$WHY
-    case $PHASE in
-        traffic | behind | switch)
+    case $PHASE/$VERB in
+        traffic/* | behind/* | switch/* | candidate/rollback)
             place_proxy "$RELEASES/$OLD" "$OLD_COLOR" || failed=$WHY
             renew compose_old caddy "${BEHIND[@]}" || failed=$WHY
             ;;
@@ -189,7 +221,7 @@ schema_note() {
 }
 
 prepare() { # prepare VERSION DIR: names of both sides
-    NEW=$1 NEW_DIR=$2 OLD=$(deployed version) OLD_COLOR=$(deployed color) PHASE=preflight WHY='' BACKUP_AT='' PULLED=''
+    NEW=$1 NEW_DIR=$2 OLD=$(deployed version) OLD_COLOR=$(deployed color) PHASE=preflight WHY='' BACKUP_AT='' PULLED='' BESIDE=''
     case $OLD_COLOR in
         blue) NEW_COLOR=green ;;
         *) NEW_COLOR=blue ;;
@@ -221,7 +253,7 @@ carry_out() { # carry_out NOW: the candidate that `prepare` named
     if ! steps; then end_badly; fi
     finish
     forget_scratch
-    prune "$(setting KEEP_RELEASES 5)"
+    [ "$VERB" = rollback ] || prune "$(setting KEEP_RELEASES 5)" # a way back brings nothing that was not counted
 }
 
 serves_already() {
