@@ -50,3 +50,21 @@ def test_the_images_twice_and_the_database_once_more_have_to_fit(
 ) -> None:
     """Some filesystems count no inodes, and say nothing or 0."""
     assert said(tmp_path, **disk) == refused
+
+
+@pytest.mark.parametrize(
+    ("told", "folder"),
+    [
+        ("{root} [[Backing Filesystem extfs] [Supports d_type true]]", "{root}"),
+        ("{root} [[driver-type io.containerd.snapshotter.v1]]", "{containerd}"),
+        ("/no/such/folder []", "/"),
+        ("", "/"),
+    ],
+)
+def test_room_is_looked_for_where_the_engine_keeps_images(tmp_path: Path, told: str, folder: str) -> None:
+    """As `docker info` told it on Engine 26, with its own store of images and with containerd's."""
+    containerd = "/var/lib/containerd" if Path("/var/lib/containerd").is_dir() else "/"
+    names = {"root": str(tmp_path), "containerd": containerd}
+    script = 'docker() { [ -z "$TOLD" ] || echo "$TOLD"; [ -n "$TOLD" ]; }; images_are_in'
+
+    assert said_by("checks", script, TOLD=told.format(**names)) == folder.format(**names)

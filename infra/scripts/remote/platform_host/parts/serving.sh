@@ -32,7 +32,7 @@ check_fill() { # full disks stop databases; a fifth is what a copy or an upgrade
     local -A seen=()
     limit=$(setting DISK_USED_MAX_PERCENT 80)
     docker_root=$(docker info --format '{{.DockerRootDir}}' 2>/dev/null) || docker_root=/
-    for place in "$docker_root" "$ROOT"; do
+    for place in "$docker_root" "$(images_are_in)" "$ROOT"; do
         [ -d "$place" ] || place=/
         read -r used device < <(df --output=pcent,source "$place" | tail -n 1)
         [ -z "${seen[$device]:-}" ] || continue
