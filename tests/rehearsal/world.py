@@ -37,6 +37,8 @@ REPLACED = {
     "WINDMILL_BASE_IMAGE": "local/windmill:1.743.0",
 }
 """What images are built on where the published ones cannot be had; a variable of that name wins."""
+NAMES_SUBNET = "198.18.0.0/24"
+"""Of the addresses for trials (RFC 2544): the host's own engine has none of them among its pools."""
 _ADDRESS = f'{{{{(index .NetworkSettings.Networks "{PREFIX}").IPAddress}}}}'
 
 
@@ -189,7 +191,7 @@ def lead_names_elsewhere() -> str:
 def lead_names_here() -> None:
     """The records are changed: the names lead to the host, for the authority too."""
     docker("rm", "--force", ELSEWHERE)
-    docker("network", "create", f"{PREFIX}-names")
+    docker("network", "create", "--subnet", NAMES_SUBNET, f"{PREFIX}-names")
     docker("network", "connect", *_aliases(option="--alias"), f"{PREFIX}-names", VPS)
     docker("network", "connect", f"{PREFIX}-names", f"{PREFIX}-ca")
 
