@@ -3,7 +3,7 @@
 # release-VERB call it, so that a step can be run at a desk. Values come by the environment, and none is printed.
 #
 #   login     enter the registry: ACTOR, TOKEN
-#   images    build every image once and push it; writes images.txt: TAG, OWNER
+#   images    build every image once that is not as in the release before, and push it; writes images.txt: TAG, OWNER, GH_TOKEN
 #   scan      stop when what was pushed has a known hole that can be mended
 #   files     put together what is shipped, in dist/: TAG
 #   publish   prove dist/ and make the release of the tag: TAG, GH_TOKEN
@@ -34,9 +34,11 @@ login() {
 }
 
 images() {
-    need TAG OWNER
+    need TAG OWNER GH_TOKEN
+    gh release download --pattern release.json --dir before --clobber ||
+        echo 'release: there is no release before this one, or it cannot be read: every image is made anew' >&2
     docker buildx create --name release --driver docker-container --use # the one that can say what it built from
-    PUSH=1 bash infra/scripts/build_images.sh "${TAG#v}" "ghcr.io/${OWNER,,}/" >images.txt
+    PUSH=1 BEFORE=before/release.json bash infra/scripts/build_images.sh "${TAG#v}" "ghcr.io/${OWNER,,}/" >images.txt
     cat images.txt
 }
 

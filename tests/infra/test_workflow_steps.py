@@ -200,7 +200,7 @@ def test_a_target_of_the_workflows_is_run_on_a_fresh_clone_or_it_is_said_why_not
     ("verb", "environment", "said"),
     [
         ("deploy", {"TAG": TAG}, "the variable DEPLOY_HOST is missing or empty"),
-        ("images", {"TAG": "v1; touch ran", "OWNER": "agency"}, "TAG is like v1.4.0"),
+        ("images", {"TAG": "v1; touch ran", "OWNER": "agency", "GH_TOKEN": "x"}, "TAG is like v1.4.0"),
         ("nothing", {}, "usage: release_steps.sh"),
     ],
 )

@@ -29,8 +29,9 @@ STAND_INS = {
     *SBOM*) echo '{"SPDX": {}}' ;;
     *Provenance*) echo '{"SLSA": {}}' ;;
     esac""",
-    # GitHub's own command: a download is what was published.
+    # GitHub's own command: a download is what was published, and there is no release before the first.
     "gh": """case "$*" in
+    *"--dir before"*) exit 1 ;;
     "release download"*) mkdir -p release && cp "$PUBLISHED"/* release/ ;;
     esac""",
     "ssh": "echo run-1",
