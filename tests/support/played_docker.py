@@ -170,7 +170,7 @@ def inspect(words: list[str]) -> None:
     """State, restarts, health; an address; an image."""
     form, service = words[2], words[-1].removeprefix("c-")
     if "NetworkSettings" in form:
-        say("127.0.0.1")
+        say("sha256:0 127.0.0.1" if ".Image" in form else "127.0.0.1")
     elif ".Image" in form:
         say("sha256:0")
     elif form == "{{.State.Running}}":

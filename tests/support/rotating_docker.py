@@ -58,7 +58,7 @@ def compose(words: list[str]) -> str:
 def inspect(words: list[str]) -> str:
     """State, restarts, health of containers; an address; an image."""
     if "NetworkSettings" in words[2]:
-        return "127.0.0.1"
+        return f"{IMAGE} 127.0.0.1" if ".Image" in words[2] else "127.0.0.1"
     if words[2] == "{{.Image}}":
         return IMAGE
     if "Running" in words[2]:

@@ -62,11 +62,12 @@ check_room() { # check_room DIR: the images twice, and the database once more fo
 }
 
 check_ports() {
-    local port holder
+    local port holder ours
+    ours=$(docker ps --filter "label=com.docker.compose.project=$PROJECT" --format '{{.Ports}}' | tr ',' '\n')
     for port in 80/tcp 443/tcp 443/udp; do # with udp the newer browsers come
+        ! grep -q ":${port%/*}->.*/${port#*/}\$" <<<"$ours" || continue
         holder=$(ss -Hlnp "--${port#*/}" "sport = :${port%/*}" | head -n 1)
         [ -n "$holder" ] || continue
-        [ -z "$(docker ps --quiet --filter "publish=$port" --filter "label=com.docker.compose.project=$PROJECT")" ] || continue
         holder=$(sed -n 's/.*users:((\"\([^"]*\)\",pid=\([0-9]*\).*/\1, process \2/p' <<<"$holder")
         refuse "port ${port%/tcp} is taken by ${holder:-something else}" "Stop it, and see that it does not come back at boot."
     done

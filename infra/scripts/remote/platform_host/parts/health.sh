@@ -29,22 +29,22 @@ pings_seen() { # <what `condition` says
 
 # WHY a server is not to be trusted yet; empty when it is.
 server_complaint() { # server_complaint SERVICE IMAGE DIR WORKERS
-    local container state restarts health body version wanted
+    local container state restarts health image address body version wanted
     container=$(container_of "$1")
     [ -n "$container" ] || { echo "there is no container of $1" && return; }
-    read -r _ state restarts health _ < <(condition "$container")
+    { read -r _ state restarts health _ && read -r image address _; } < <(condition "$container" && docker inspect --format \
+        '{{.Image}} {{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}' "$container") || true # gone meanwhile
     [ "$state" = running ] || { echo "$1 is $state: $(last_words "$container")" && return; }
     [ "$restarts" = 0 ] || { echo "$1 crashed and was started again $restarts times: $(last_words "$container")" && return; }
     [ "$health" != unhealthy ] || { echo "$1 is unhealthy by its own check" && return; }
-    [ "$(docker inspect --format '{{.Image}}' "$container")" = "$(image_id "$2")" ] ||
-        { echo "$1 does not run the image of the release" && return; }
-    body=$(ask "$(address_of "$container")" /api/health/status) || { echo "$1 does not answer yet" && return; }
+    [ "$image" = "$(image_id "$2")" ] || { echo "$1 does not run the image of the release" && return; }
+    body=$(ask "$address" /api/health/status) || { echo "$1 does not answer yet" && return; }
     jq -e . >/dev/null 2>&1 <<<"$body" || { echo "$1 answers no JSON: $(head -c 80 <<<"$body")" && return; }
     [ "$(jq -r '.database_healthy' <<<"$body")" = true ] || { echo "$1 cannot use its database" && return; }
     [ "$(jq -r '.workers_alive // 0' <<<"$body")" -ge "$4" ] ||
         { echo "$1 counts $(jq -r '.workers_alive // 0' <<<"$body") workers, $4 are needed" && return; }
     wanted=$(of_release "$3" windmill_version)
-    version=$(ask "$(address_of "$container")" /api/version) || version=
+    version=$(ask "$address" /api/version) || version=
     says_version "$version" "$wanted" ||
         echo "$1 says it is '${version:0:60}', the release says $wanted"
 }
