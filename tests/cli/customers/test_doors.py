@@ -95,3 +95,12 @@ def test_a_customers_secrets_are_listed_with_their_ages(agency: Agency) -> None:
         "reader_feed_secrets": 40,
     }
     assert any(line.split()[:3] == ["reader_feed_secrets", "here", "40"] for line in table.out.splitlines())
+
+
+def test_an_erased_customer_is_taken_from_the_hosts_door_too(desk: Agency) -> None:
+    """Its file there holds the secrets of its webhooks: erasing ends with the line that removes it."""
+    assert desk.new().code == 0
+    said = desk.say("customer", "erase", desk.name, "--reason", "they asked", "--confirm", desk.name)
+
+    assert said.code == 0, said.err
+    assert f"wmctl host door {desk.name} --host prod --admin-key FILE --remove" in said.err

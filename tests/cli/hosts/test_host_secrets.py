@@ -31,7 +31,7 @@ esac
 
 DOCKER = """#!/bin/sh
 case "$*" in
-    *compose.service=door*) [ ! -e "{folder}/door" ] || echo c-door ;;
+    "ps "*--format*) [ ! -e "{folder}/door" ] || echo door c-door ;;
     *.Config.Env*) echo A=b; echo "PLATFORM_INGEST_WINDMILL_WORKSPACE=$(cat "{folder}/door")" ;;
 esac
 """

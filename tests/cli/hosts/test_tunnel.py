@@ -55,7 +55,7 @@ while True:
 """
 DOCKER = """#!/bin/sh
 case "$1" in
-    ps) [ ! -e "{folder}/deployed" ] || echo 0123456789ab ;;
+    ps) [ ! -e "{folder}/deployed" ] || echo postgres 0123456789ab ;;
     inspect) echo "{inside} " ;;
 esac
 """
@@ -203,3 +203,20 @@ def test_the_door_of_a_host_gets_a_customers_file_whole(desk: Desk) -> None:
     assert [(json.loads(line)["event"], json.loads(line)["customer"]) for line in audit] == [
         ("door", "acme")
     ] * 2
+
+
+def test_the_door_of_a_host_forgets_an_erased_customer(desk: Desk) -> None:
+    """Also when this installation keeps nothing of it any more; what is gone may be removed again."""
+    _keep(desk, DatabaseFile(host="postgres", port=5432, dbname="d_0123456789abcdef")).chmod(0o600)
+    desk.say("door", "acme")
+    (desk.folder / "ingest/acme.json").unlink()
+    there = desk.folder / "host/door/acme.json"
+    was = there.exists()
+    removed, again = desk.say("door", "acme", "--remove"), desk.say("door", "acme", "--remove")
+    wrong = desk.say("door", "../acme", "--remove")
+
+    assert (was, there.exists(), removed.code, again.code) == (True, False, 0, 0), removed.err
+    assert "knows acme no more" in removed.err
+    assert (wrong.code, "../acme" in wrong.err) == (2, True), wrong.err
+    audit = (desk.folder / "host/state/audit.jsonl").read_text().splitlines()
+    assert [json.loads(line)["event"] for line in audit] == ["door", "door_removed", "door_removed"]

@@ -14,7 +14,7 @@
 #   backup take|forget                      only as root: a copy that comes back; delete what restores set aside
 #   restore NAME|--to TIME [--customer C]   only as root, the identity on stdin: put data back; --undo takes it back
 #   entry                                   only as root: what a tunnel to the database takes, as JSON
-#   door CUSTOMER <file                     only as root: the customer's file at the door
+#   door CUSTOMER <file                     only as root: the customer's file at the door; --remove in place of the file
 #   resume                                  end what a crash left half done: back, or forward past the switch
 #   status [--json]                         what serves, and how it is
 #   prune [--keep N]                        forget old releases and the images that only they used

@@ -274,7 +274,7 @@ def erase(
     Example: wmctl customer erase acme --reason "they asked for it"
     """
     _require_reason(customer, reason)
-    chosen, prompt = find_target(target, local=local), _prompt()
+    chosen, prompt, hosts = find_target(target, local=local), _prompt(), known_hosts().read()
     with open_site() as site:
         tenant = site.tenant(customer)
         if chosen is not None:
@@ -294,9 +294,12 @@ def erase(
             return "" if export is None else str(export.path)
 
         path = asyncio.run(_with_client(chosen, act))
+        doors = lines_for_hosts(site, tenant.slug, hosts)
     if path:
         render.raw(path)
     render.good(f"{tenant.slug} is erased. Its folder customers/{tenant.slug} is yours to remove from git.")
+    for line in doors:
+        render.note(f"A host's door has its secrets until you say: {line} --remove")
 
 
 def _end(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +27,7 @@ from platform_cli.hosts.tunnel import tunnel as tunnel_to
 from platform_cli.options import Account, AdminKey, AsJson, OnHost, Yes, noun
 from platform_cli.root import find_root
 from platform_core.errors import InvalidInput, UnreadableFile
+from platform_core.values import parse_tenant_slug
 
 app = noun("Hosts: make a machine ready, deploy a release to it, go back, look.")
 
@@ -283,18 +285,25 @@ def door(
     host: OnHost = None,
     account: Account = "root",
     admin_key: AdminKey = None,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Let the door forget them: for customers that were erased.")
+    ] = False,
 ) -> None:
     """Give the host's door what this installation keeps for customers' webhooks; it serves them at once.
 
     Example: wmctl host door acme --host prod --admin-key ~/.ssh/id_ed25519
     """
     chosen = known_hosts().choose(host)
-    folder = kept_for_door()
-    files = [(name, door_file(folder, name)) for name in customers]
+    asked: dict[str, tuple[Sequence[str], bytes]]
+    if remove:
+        asked = {parse_tenant_slug(name): (("--remove",), b"") for name in customers}
+    else:
+        folder = kept_for_door()
+        asked = {name: ((), door_file(folder, name)) for name in customers}
     connection = connected(chosen, account, admin_key)
-    for name, content in files:
-        require_done(connection.ask("door", name, "--by", who(), given=piped(content)))
-    render.good(f"The door of {chosen.name} knows {', '.join(customers)}.")
+    for name, (what, content) in asked.items():
+        require_done(connection.ask("door", name, *what, "--by", who(), given=piped(content)))
+    render.good(f"The door of {chosen.name} knows {', '.join(customers)}{' no more' if remove else ''}.")
 
 
 # --- What the commands share --------------------------------------------------------------------------------
