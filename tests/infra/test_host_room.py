@@ -65,6 +65,6 @@ def test_room_is_looked_for_where_the_engine_keeps_images(tmp_path: Path, told: 
     """As `docker info` told it on Engine 26, with its own store of images and with containerd's."""
     containerd = "/var/lib/containerd" if Path("/var/lib/containerd").is_dir() else "/"
     names = {"root": str(tmp_path), "containerd": containerd}
-    script = 'docker() { [ -z "$TOLD" ] || echo "$TOLD"; [ -n "$TOLD" ]; }; images_are_in'
+    script = 'docker() { [ -z "$TOLD" ] || echo "$TOLD"; [ -n "$TOLD" ]; }; engine_folders | tail -n 1'
 
     assert said_by("checks", script, TOLD=told.format(**names)) == folder.format(**names)

@@ -34,16 +34,17 @@ check_docker() {
     esac
 }
 
-images_are_in() { # the folder of the engine, or of containerd where it keeps the images: an engine newly installed from 29 on
-    local folder driver
+engine_folders() { # two lines: where the engine keeps volumes, and where images: one newly installed from 29 on leaves them to containerd
+    local folder driver images
     read -r folder driver < <(docker info --format '{{.DockerRootDir}} {{.DriverStatus}}' 2>/dev/null) || folder=/
-    case ${driver:-} in *io.containerd.snapshotter*) folder=/var/lib/containerd ;; esac
-    [ -d "$folder" ] && printf '%s' "$folder" || printf /
+    images=$folder
+    case ${driver:-} in *io.containerd.snapshotter*) images=/var/lib/containerd ;; esac
+    for folder in "$folder" "$images"; do [ -d "$folder" ] && echo "$folder" || echo /; done
 }
 
 check_room() { # check_room DIR: the images twice, and the database once more for its backup
     local need_mb free_mb inodes memory_mb database=0 where container
-    where=$(images_are_in)
+    where=$(engine_folders | tail -n 1)
     container=$(container_of postgres)
     if [ -n "$container" ]; then
         database=$(docker exec "$container" sh -c 'du -sm "${PGDATA:-/var/lib/postgresql}" | cut -f1' 2>/dev/null || echo 0)

@@ -26,10 +26,9 @@ pull() { # all images by digest at once, before anything is touched; those that 
 }
 
 begin_behind() { # on the way back, beside the candidate: to what has proved itself before, and traffic waits for neither
-    local -a there
-    mapfile -t there < <(present "${BEHIND[@]}")
-    [ "${#there[@]}" -gt 0 ] || return 0
-    bring_up compose "${there[@]}" &
+    mapfile -t BEGUN < <(present "${BEHIND[@]}")
+    [ "${#BEGUN[@]}" -gt 0 ] || return 0
+    bring_up compose "${BEGUN[@]}" &
     BESIDE=$! BESIDE_AT=$SECONDS
 }
 
@@ -41,7 +40,7 @@ ended_behind() { # what was begun beside the candidate; fails when it failed, an
 
 renew_behind() { # door, workers, backup; each ends its work (stop_grace_period) before it goes
     if ended_behind; then
-        renew compose caddy && judge "$BESIDE_AT" "${BEHIND[@]}"
+        renew compose caddy && judge "$BESIDE_AT" "${BEGUN[@]}"
         return
     fi
     if [ "$VERB" = rollback ]; then
@@ -73,12 +72,10 @@ renew() { # renew COMPOSE SERVICE...: together, then each is judged
     [ "${#there[@]}" = 0 ] || { bring_up "$how" "${there[@]}" && judge "$began" "${there[@]}"; }
 }
 
-judge() { # judge BEGAN SERVICE...: those that the release has are well
+judge() { # judge BEGAN SERVICE...: all of them are well
     local began=$1
-    local -a there
     shift
-    mapfile -t there < <(present "$@")
-    [ "${#there[@]}" = 0 ] || { wait_for_container "${there[@]}" && say "renewed: ${there[*]}, $((SECONDS - began)) s"; }
+    wait_for_container "$@" && say "renewed: $*, $((SECONDS - began)) s"
 }
 
 watch_candidate() { # a release that starts well and then falls is not a good one

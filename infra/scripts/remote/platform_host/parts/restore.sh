@@ -124,8 +124,7 @@ restore_everything() {
 
 check_restore_room() { # the copy beside the data; both stay until somebody forgets one
     local where used free
-    where=$(docker info --format '{{.DockerRootDir}}' 2>/dev/null || echo /)
-    [ -d "$where" ] || where=/
+    where=$(engine_folders | sed -n 1p) # to the end: who stops reading fails the pipe
     used=$(in_volume 'du -sm data 2>/dev/null | cut -f1' 2>/dev/null | tr -dc 0-9) || used=0
     free=$(df --output=avail -BM "$where" | tail -n 1 | tr -dc 0-9)
     [ "$free" -ge $((${used:-0} * 2 + $(setting RESTORE_SPARE_MB 1024))) ] ||

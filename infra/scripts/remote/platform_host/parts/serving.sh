@@ -28,18 +28,16 @@ check_services() { # each of the release but the colour that is away and what ru
 }
 
 check_fill() { # full disks stop databases; a fifth is what a copy or an upgrade may take at once
-    local docker_root place used device limit
+    local place used device limit
     local -A seen=()
     limit=$(setting DISK_USED_MAX_PERCENT 80)
-    docker_root=$(docker info --format '{{.DockerRootDir}}' 2>/dev/null) || docker_root=/
-    for place in "$docker_root" "$(images_are_in)" "$ROOT"; do
-        [ -d "$place" ] || place=/
+    while read -r place; do
         read -r used device < <(df --output=pcent,source "$place" | tail -n 1)
         [ -z "${seen[$device]:-}" ] || continue
         seen[$device]=yes
         used=${used%\%}
         [ "$used" -le "$limit" ] || refuse "the disk of $place is $used % used, more than $limit %" "Run prune, then: ops/runbooks/disk-full.md."
-    done
+    done < <(engine_folders && echo "$ROOT")
 }
 
 check_ballast() { # what is deleted in the hour of a full disk, so that the database can start
