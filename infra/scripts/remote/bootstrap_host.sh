@@ -370,10 +370,10 @@ set -eu
 outside=\$(ip route show default | sed -n 's/.* dev \([^ ]*\).*/\1/p' | head -n 1)
 [ -n "\$outside" ] || exit 1
 
-jump() { # jump TOOL FROM WORDS...: the rule that leads there, when it is missing
+jump() { # jump TOOL FROM WORDS...: the rule that leads there, when it is missing; one that is there, iptables 1.8.7 tells
     tool=\$1 from=\$2
     shift 2
-    \$tool --wait -C "\$from" "\$@" 2>/dev/null || echo "-I \$from \$*"
+    \$tool --wait -C "\$from" "\$@" >/dev/null 2>&1 || echo "-I \$from \$*"
 }
 
 rules() { # rules TOOL: whole chains, which take the place of those that are there in one step
