@@ -152,8 +152,8 @@ def make(folder: Path) -> World:
     """Images, network, authority, registry, and the bare host. What is cached from before is used again."""
     world = World(folder)
     debian = base("DEBIAN_IMAGE")
-    for name in ("registry", "vps"):
-        build(f"{PREFIX}-{name}", IMAGES / name, DEBIAN=debian)
+    build(f"{PREFIX}-registry", IMAGES / "registry", DEBIAN=debian)
+    build(f"{PREFIX}-vps", IMAGES / "vps", SYSTEM=os.environ.get("HOST_IMAGE", debian))
     docker("network", "create", PREFIX)
     _keys(world)
     _start_registry(world)
@@ -168,7 +168,7 @@ def hand_over_host(world: World, *, named: bool = True) -> None:
     Not `named`: the host names do not lead to it yet.
     """
     _start_host(named=named)
-    wait_for(lambda: _runs("ssh"), "SSH of the host")
+    wait_for(_ssh_runs, "SSH of the host")
     let_in = "mkdir -p -m 0700 ~/.ssh && cat >~/.ssh/authorized_keys && chmod 0600 ~/.ssh/authorized_keys"
     world.on_host("sh", "-c", let_in, given=(world.folder / "admin.pub").read_bytes())
     key = world.on_host("cat", "/etc/ssh/ssh_host_ed25519_key.pub").split()
@@ -178,7 +178,6 @@ def hand_over_host(world: World, *, named: bool = True) -> None:
 def lose_host() -> None:
     """The host is gone with everything on it."""
     docker("rm", "--force", "--volumes", VPS)
-    docker("volume", "rm", f"{PREFIX}-docker")
 
 
 def lead_names_elsewhere() -> str:
@@ -207,8 +206,10 @@ def base(name: str) -> str:
     return published
 
 
-def _runs(unit: str) -> bool:
-    return docker("exec", VPS, "systemctl", "is-active", unit, check=False) == "active"
+def _ssh_runs() -> bool:
+    """Debian's SSH is a service; Ubuntu's since 24.04 is a socket that starts one for each visitor."""
+    said = docker("exec", VPS, "systemctl", "is-active", "ssh.service", "ssh.socket", check=False)
+    return "active" in said.split()
 
 
 def _keys(world: World) -> None:
@@ -284,12 +285,11 @@ def _aliases(option: str = "--network-alias") -> list[str]:
 
 def _start_host(*, named: bool) -> None:
     aliases = _aliases() if named else []
-    docker("volume", "create", f"{PREFIX}-docker")
     docker(
         *("run", "--detach", "--name", VPS, "--hostname", "vps", "--network", PREFIX, *aliases),
         *("--privileged", "--cgroupns", "private", "--tmpfs", "/run", "--tmpfs", "/run/lock"),
-        # No overlay on an overlay: the host's Docker keeps its files on a volume of ours.
-        *("--volume", f"{PREFIX}-docker:/var/lib/docker", "--env", "container=docker"),
+        # No overlay on an overlay: the host's engine and containerd keep images on volumes of ours.
+        *("--volume", "/var/lib/docker", "--volume", "/var/lib/containerd", "--env", "container=docker"),
         *("--env", "SYSTEMD_PROC_CMDLINE=SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"),
         f"{PREFIX}-vps",
     )

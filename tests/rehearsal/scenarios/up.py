@@ -15,6 +15,7 @@ def bare_host_to_https(play: Play) -> None:
     """Bootstrap, secrets, first deploy, certificate."""
     world = play.world
     first = releases.release(world, "1.0.0")
+    system = world.on_host("sh", "-c", '. /etc/os-release; echo "${NAME%% *} $VERSION_ID"')
     began = time.monotonic()
     said = bootstrap(world)
     ready = time.monotonic() - began
@@ -25,7 +26,7 @@ def bare_host_to_https(play: Play) -> None:
     seconds = time.monotonic() - began
     require(world.deploying("status").returncode == OK, "status after the first deploy")
     play.add(
-        "Bare Debian 13 to HTTPS: Docker, firewall, keys, images, certificate",
+        f"Bare {system} to HTTPS: Docker, firewall, keys, images, certificate",
         f"serves; {ready:.0f} s of it are packages",
         seconds,
         goal="under 60 s",
@@ -86,9 +87,8 @@ def dry_run(play: Play) -> None:
     """A plan, and nothing is different after it."""
     world = play.world
     bundle = releases.release(world, "1.1.0")
-    files = (
-        "find . -type f -not -path './backups/wal/*' -newer state/deployed.json"  # the log is kept meanwhile
-    )
+    # Copies are made meanwhile, by the backup's own clock.
+    files = "find . -type f -not -path './backups/*' -newer state/deployed.json"
     listing = ("sh", "-c", f"cd /opt/platform; {files}; docker ps -aq; docker images -q | sort")
     before = world.on_host(*listing)
     done, seconds = timed(play, "deploy", str(bundle), "--dry-run", "--no-backup")
