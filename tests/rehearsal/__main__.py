@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -28,6 +29,8 @@ def main() -> int:
     """Build, play, tell."""
     options = _options()
     began = time.monotonic()
+    # What a shell starts in its background ignores Ctrl-C, by which the desk ends its tunnel.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         machine.make_ready(_say)
         machine.require_bases({name: world.base(name) for name in NEEDED_BASES[: 1 if options.built else 2]})
