@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.rehearsal import machine
-from tests.rehearsal.machine import LOG, NEEDS, Lacking
+from tests.rehearsal.machine import BACKGROUND, LOG, NEEDS, Lacking
 from tests.rehearsal.scenarios import order
 from tests.rehearsal.world import REPLACED
 from tests.support.wmctl import REPOSITORY
@@ -93,6 +93,7 @@ def test_on_a_debian_the_engine_is_installed_and_started_and_what_lacks_is_named
     ]
     assert started.startswith("A Docker engine was started in the background, process ")
     assert started.endswith(f"what it says is in {bare.bin.parent / LOG}.")
+    assert BACKGROUND.pop().wait(timeout=10) == 0
 
 
 def test_the_systems_own_way_is_tried_first(bare: Bare) -> None:

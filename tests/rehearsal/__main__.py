@@ -123,7 +123,7 @@ def _facts(made: world.World, began: float) -> dict[str, str]:
     inside = made.on_host("docker", "version", "--format", "{{.Server.Version}}")
     return {
         "Machine": f"{os.cpu_count()} cores, {int(memory.split()[1]) // 1048576} GB of memory",
-        "Host": f"Debian {made.on_host('cat', '/etc/debian_version')}, Docker {inside}, "
+        "Host": f"{made.system}, Docker {inside}, "
         f"Compose {made.on_host('docker', 'compose', 'version', '--short')}",
         "Whole rehearsal": f"{(time.monotonic() - began) / 60:.1f} minutes",
     }

@@ -21,7 +21,7 @@ STARTS_WITHIN_S = 30.0
 GUIDE = "docs/guides/rehearsal.md"
 
 Say = Callable[[str], None]
-_BACKGROUND: list[subprocess.Popen[bytes]] = []
+BACKGROUND: list[subprocess.Popen[bytes]] = []
 """Engines that go on when this program has ended; nobody waits for them."""
 
 
@@ -163,7 +163,7 @@ def _start_in_background(say: Say) -> None:
         raise Lacking(
             f"No Docker engine answers, and dockerd started here did not either: {last[:300]} ({log})"
         )
-    _BACKGROUND.append(started)
+    BACKGROUND.append(started)
     say(f"A Docker engine was started in the background, process {started.pid}; what it says is in {log}.")
 
 

@@ -139,6 +139,11 @@ class World:
             raise Broke(f"status ended with {done.returncode}: {done.stderr[-500:]}") from None
         return found
 
+    @property
+    def system(self) -> str:
+        """What the host is made of, such as Debian 13."""
+        return self.on_host("sh", "-c", '. /etc/os-release; echo "${NAME%% *} $VERSION_ID"')
+
     def audit(self) -> list[dict[str, str]]:
         """Every line of the host's audit."""
         text = self.on_host("cat", "/opt/platform/state/audit.jsonl", check=False)

@@ -15,7 +15,6 @@ def bare_host_to_https(play: Play) -> None:
     """Bootstrap, secrets, first deploy, certificate."""
     world = play.world
     first = releases.release(world, "1.0.0")
-    system = world.on_host("sh", "-c", '. /etc/os-release; echo "${NAME%% *} $VERSION_ID"')
     began = time.monotonic()
     said = bootstrap(world)
     ready = time.monotonic() - began
@@ -26,7 +25,7 @@ def bare_host_to_https(play: Play) -> None:
     seconds = time.monotonic() - began
     require(world.deploying("status").returncode == OK, "status after the first deploy")
     play.add(
-        f"Bare {system} to HTTPS: Docker, firewall, keys, images, certificate",
+        f"Bare {world.system} to HTTPS: Docker, firewall, keys, images, certificate",
         f"serves; {ready:.0f} s of it are packages",
         seconds,
         goal="under 60 s",
