@@ -23,6 +23,8 @@ ACME_EMAIL=ops@example.org
 """
 VALUES = {"SSH_PORT": "22", "SKIP": "swap time", "BALLAST_MB": "0"}
 _NOTED = 'echo "{name} $*" >>"$PLAYED/done"\n'
+# As iptables 1.8.7 of Ubuntu 22.04: asked whether a rule is there, it shows the rule.
+_IPTABLES = 'case "$*" in *-C*) [ -f "$PLAYED/jumps" ] && echo "DOCKER-USER  all opt" ;; esac'
 _TOOLS = {
     "id": "echo 0",
     "uname": 'cat "$PLAYED/processor"',
@@ -35,10 +37,9 @@ _TOOLS = {
     "visudo": ":",
     "sshd": 'case "$*" in *-T*) cat "$PLAYED/sshd" ;; esac',
     "systemctl": _NOTED.format(name="systemctl"),
-    # As iptables 1.8.7 of Ubuntu 22.04: asked whether a rule is there, it shows the rule.
-    "iptables": 'case "$*" in *-C*) [ -f "$PLAYED/jumps" ] && echo "DOCKER-USER  all opt" ;; esac',
+    "iptables": _IPTABLES,
     "iptables-restore": 'echo "# iptables-restore $*" >>"$PLAYED/rules"; cat >>"$PLAYED/rules"',
-    "ip6tables": 'case "$*" in *-C*) [ -f "$PLAYED/jumps" ] && echo "DOCKER-USER  all opt" ;; esac',
+    "ip6tables": _IPTABLES,
     "ip6tables-restore": 'echo "# ip6tables-restore $*" >>"$PLAYED/rules"; cat >>"$PLAYED/rules"',
 }
 _FOLDERS = ("/etc", "/opt", "/run", "/swapfile", "/proc/swaps")

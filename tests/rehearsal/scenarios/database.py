@@ -56,7 +56,7 @@ def full_disk(play: Play) -> None:
     """The database's disk fills up until it cannot even recover; the ballast brings it back."""
     world = play.world
     _move(world, to_small=True)
-    small = world.on_host("date", "+%s")
+    since = world.on_host("date", "+%s")
     try:
         with ledger.writing(world):
             wait_for(lambda: ledger.takes(world), "rows are written")
@@ -64,7 +64,7 @@ def full_disk(play: Play) -> None:
             # Small rows go on fitting into what the log has already; a new file of it does not.
             world.on_host("sh", "-c", _FILL, check=False)
             wait_for(lambda: not ledger.takes(world), "the database takes no more writes", limit_s=30)
-            said = world.on_host("sh", "-c", f"docker logs --since {small} {POSTGRES} 2>&1", check=False)
+            said = world.on_host("sh", "-c", f"docker logs --since {since} {POSTGRES} 2>&1", check=False)
             began = time.monotonic()
             world.on_host("rm", f"{SMALL}/ballast")
             wait_for(lambda: _started(world), "the database takes writes again", limit_s=90)
