@@ -31,6 +31,7 @@ PROGRAMS = {
     "git": "it is a repository",
     "mkdir": "makes a folder",
     "printf": "writes a line",
+    "rm": "deletes a file",
     "scp": "sends a folder to a host",
     "sha256sum": "proves a download",
     "sha512sum": "proves one whose sums are longer",

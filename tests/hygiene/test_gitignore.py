@@ -28,6 +28,8 @@ import pytest
         ("server.key", True),
         ("server.pem", True),
         ("backup.age", True),
+        ("superadmin.token", True),
+        ("customers/acme/ana.password", True),
         ("id_ed25519", True),
         (".venv/bin/python", True),
         (".tools/bin/uv", True),

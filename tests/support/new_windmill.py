@@ -28,15 +28,21 @@ def at_an_address(windmill: NewWindmill) -> Iterator[str]:
     class Door(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             content = self.rfile.read(int(self.headers.get("content-length") or 0))
-            request = httpx.Request(self.command, f"http://windmill{self.path}", content=content)
+            whose = {"authorization": self.headers.get("authorization", "")}
+            request = httpx.Request(
+                self.command, f"http://windmill{self.path}", content=content, headers=whose
+            )
             answer = asyncio.run(windmill.handle_async_request(request))
             self.send_response(answer.status_code)
-            self.send_header("content-type", "application/json")
+            self.send_header("content-type", answer.headers.get("content-type", "application/json"))
             self.send_header("content-length", str(len(answer.content)))
             self.end_headers()
             self.wfile.write(answer.content)
 
         def do_GET(self) -> None:
+            self.do_POST()
+
+        def do_DELETE(self) -> None:
             self.do_POST()
 
         def log_message(self, *_said: object) -> None:
@@ -100,6 +106,8 @@ class NewWindmill(httpx.AsyncBaseTransport):
         for pattern, answer in self._routes:
             if found := re.fullmatch(pattern, asked):
                 status, value = answer(body, *found.groups())
+                if isinstance(value, str):
+                    return httpx.Response(status, text=value, request=request)
                 return httpx.Response(status, json=value, request=request)
         raise AssertionError(f"nobody asked a real server {asked}")
 

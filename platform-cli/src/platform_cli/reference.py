@@ -16,6 +16,7 @@ import typer
 from pydantic import BaseModel
 
 from platform_cli import render
+from platform_cli.instances.people import Admitted, Dismissed
 from platform_cli.instances.setup import Step
 from platform_cli.local.dev.control import Outcome
 from platform_cli.local.dev.sending import Sent
@@ -126,6 +127,8 @@ DOCUMENTS: Mapping[str, tuple[str, Fields]] = {
         "one object",
         ["server_version", "workspace", "at", "took_s", "differing", "findings", "left", "probes"],
     ),
+    "instance admit": ("one object", fields_of(Admitted)),
+    "instance dismiss": ("one object", fields_of(Dismissed)),
     "instance init": ("a list of objects", fields_of(Step)),
     "connector list": ("a list of objects", ["name", "version", "capabilities", "left"]),
     "deploy": ("a list of objects", _DEPLOYED),

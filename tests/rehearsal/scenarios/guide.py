@@ -46,7 +46,6 @@ def first_customer(play: Play) -> None:
     with _tunnel(world, tunnel) as environment:
         for line in lines[lines.index(tunnel) + 1 :]:
             _say(world, line, environment)
-    (desk.checkout(world) / "superadmin.token").unlink()
     seconds = time.monotonic() - began
     play.add(f"First customer, by the {len(lines)} lines of the guide", "each ended well", seconds)
     world.sender = Sender(STATUS, "whsec_not-a-real-one-of-status")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 
 from platform_cli import render
-from platform_cli.instances import probes
+from platform_cli.instances import people, probes
 from platform_cli.instances.access import Access, find_access, read_secret
 from platform_cli.instances.probe import Outcome, Report
 from platform_cli.instances.report import as_document, counts, write_page
@@ -19,12 +20,15 @@ from platform_cli.instances.server import Server
 from platform_cli.instances.setup import ADMINS, Done, Step, Wanted, set_up
 from platform_cli.options import AsJson, noun
 from platform_cli.sync.items import TAGS
+from platform_core.settings import Secret
+from platform_core.values import SystemClock
 
-app = noun("A Windmill instance: check it before an upgrade, make a bare one ready.")
+app = noun("A Windmill instance: check it before an upgrade, make a bare one ready, let people in.")
 
 DIFFERS = 3
 TargetName = Annotated[str, typer.Option("--target", "-t", help="A target of `wmctl target list`.")]
 Url = Annotated[str, typer.Option(help="The server's address, instead of a target.")]
+Email = Annotated[str, typer.Argument(metavar="EMAIL", help="Their address, such as ana@acme.cl.")]
 TokenFrom = Annotated[str, typer.Option(help="A file with the token, or - for stdin; else you are asked.")]
 T = TypeVar("T")
 
@@ -151,6 +155,71 @@ async def _init(access: Access, wanted: Wanted, *, check: bool, quiet: bool) -> 
         return await set_up(server, wanted, check=check, told=told)
 
 
+@app.command("admit")
+def admit(
+    email: Email,
+    token_to: Annotated[Path, typer.Option(help="The file to write their token into, for them alone.")],
+    target: TargetName = "",
+    url: Url = "",
+    token_from: TokenFrom = "",
+    workspace: Annotated[list[str] | None, typer.Option(help="Where; by default in all there are.")] = None,
+    days: Annotated[
+        int, typer.Option(min=1, max=people.MAX_DAYS, help="How long their token holds, days.")
+    ] = 90,
+    password_from: Annotated[
+        str, typer.Option(help="A file with the password of an account to make, for Windmill's pages.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Let somebody in as an administrator of the workspaces, with a token of their own; safe to repeat.
+
+    Needs a superadmin's token. Their token of before ends, so it is also how one is made anew.
+
+    Example: wmctl instance admit ana@acme.cl -t root --token-to ana.token
+    """
+    access = find_access(target, url, token_from, ADMINS)
+    password = read_secret(password_from, "The password") if password_from else None
+    ends_at = SystemClock().now() + timedelta(days=days)
+    found = _run(_admit(access, email, workspace or (), ends_at, password, token_to))
+    if as_json:
+        render.document(found)
+        return
+    for name, done in found.workspaces.items():
+        render.taken(name, "an administrator there", changed=done is Done.CHANGED)
+    if found.account is not None:
+        render.taken("account", "opens with that password", changed=found.account is Done.CHANGED)
+    render.good(f"{found.email} is let in; the token in {token_to} holds until {found.ends_at:%Y-%m-%d}.")
+
+
+@app.command("dismiss")
+def dismiss(
+    email: Email,
+    target: TargetName = "",
+    url: Url = "",
+    token_from: TokenFrom = "",
+    doors_too: Annotated[
+        bool, typer.Option("--doors-too", help="Also end tokens that they made for a host's door.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take somebody out of every workspace, and end their tokens and their account; what they deployed stays.
+
+    Needs a superadmin's token. A token of theirs that was just used holds for two minutes more.
+
+    Example: wmctl instance dismiss ana@acme.cl --target root
+    """
+    access = find_access(target, url, token_from, ADMINS)
+    found = _run(_dismiss(access, email, doors_too=doors_too))
+    if as_json:
+        render.document(found)
+        return
+    was = f"was in {' and '.join(found.workspaces)}" if found.workspaces else "was in no workspace"
+    render.good(f"{found.email} {was}, and is out. Tokens that ended: {found.tokens}.")
+    render.note(f"A token that was just used, Windmill takes for {people.KNOWN_FOR_S} s more.")
+    for door in found.doors:
+        render.warning(f"If the door of {door} wakes nobody: `wmctl secret rotate door-token --host {door}`.")
+
+
 def _run(work: Coroutine[Any, Any, T]) -> T:
     """Run it; a signal to end is a cancellation, so that what must be removed is."""
 
@@ -163,3 +232,22 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
             raise KeyboardInterrupt from None
 
     return asyncio.run(cancellable())
+
+
+async def _admit(
+    access: Access,
+    email: str,
+    workspaces: Sequence[str],
+    ends_at: datetime,
+    password: Secret | None,
+    file: Path,
+) -> people.Admitted:
+    async with Server(access.url, access.token, access.workspace) as server:
+        return await people.admit(
+            server, email, file, workspaces=workspaces, ends_at=ends_at, password=password
+        )
+
+
+async def _dismiss(access: Access, email: str, *, doors_too: bool) -> people.Dismissed:
+    async with Server(access.url, access.token, access.workspace) as server:
+        return await people.dismiss(server, email, SystemClock(), doors_too=doors_too)

@@ -6,16 +6,12 @@ import json
 from collections.abc import Sequence
 
 from platform_cli.hosts.connection import Said
+from platform_cli.instances.labels import door_label
 from platform_cli.instances.server import Server, pick, rows
 from platform_core.errors import HostUnreachable, PermissionDenied, StateConflict
 from platform_core.settings import Secret
 
 RUNNER = "job_runner_cron"
-
-
-def label_of(host: str) -> str:
-    """What a host's tokens are called in Windmill, so that the old ones are found."""
-    return f"door of {host}"
 
 
 def require_workspace(host: str, status: Said, workspace: str, target: str) -> None:
@@ -54,7 +50,7 @@ async def make_token(server: Server, host: str) -> Secret:
             f"The workspace {server.workspace} has no runner that the door could wake",
             next_step="Make a customer first: `wmctl customer new`.",
         )
-    wanted = {"label": label_of(host), "scopes": [f"jobs:run:scripts:{path}" for path in scripts]}
+    wanted = {"label": door_label(host), "scopes": [f"jobs:run:scripts:{path}" for path in scripts]}
     answer = await server.ask("POST", "/api/users/tokens/create", wanted)
     if not answer.ok or not answer.text.strip():
         raise PermissionDenied(
@@ -82,5 +78,5 @@ async def end_other_tokens(server: Server, host: str, kept: Secret) -> int:
 
 async def _prefixes(server: Server, host: str) -> Sequence[str]:
     answer = await server.ask("GET", "/api/users/tokens/list?exclude_ephemeral=true")
-    named = [one for one in rows(answer.body) if pick(one, "label") == label_of(host)]
+    named = [one for one in rows(answer.body) if pick(one, "label") == door_label(host)]
     return [prefix for one in named if isinstance(prefix := one.get("token_prefix"), str) and prefix]

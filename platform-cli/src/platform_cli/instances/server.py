@@ -192,3 +192,14 @@ async def find_caller(server: Server) -> Mapping[str, Json]:
             next_step="Give a token of a member of that workspace, or name another workspace.",
         )
     return answer.body
+
+
+async def require_superadmin(server: Server) -> str:
+    """Refuse any other token; the address of whose it is. Raises: PermissionDenied; Unavailable."""
+    answer = await server.ask("GET", "/api/users/whoami")
+    if pick(answer.body, "super_admin") is not True:
+        raise PermissionDenied(
+            f"The token is not a superadmin's: {server.url} answered {answer.status}",
+            next_step="Give SUPERADMIN_SECRET of the server, or a superadmin's token.",
+        )
+    return str(pick(answer.body, "email"))

@@ -18,10 +18,10 @@ from secrets import token_hex
 from httpx import codes
 
 from platform_cli.instances.looks.isolation import SEED
-from platform_cli.instances.server import Answer, Json, Server, pick, rows
+from platform_cli.instances.server import Answer, Json, Server, pick, require_superadmin, rows
 from platform_cli.sync.items import TAGS, Scope
 from platform_core.backups import CANARY_PATH
-from platform_core.errors import PermissionDenied, Refused, StateConflict, Unavailable
+from platform_core.errors import Refused, StateConflict, Unavailable
 from platform_core.settings import Secret
 
 ADMINS = "admins"
@@ -128,7 +128,7 @@ class _SetUp:
         self._steps: list[Step] = []
 
     async def run(self) -> list[Step]:
-        await self._require_superadmin()
+        await require_superadmin(self._server)
         await self._require_room()
         for name, value in self._wanted.settings().items():
             await self._setting(name, value)
@@ -144,14 +144,6 @@ class _SetUp:
         return self._steps
 
     # --- The instance -------------------------------------------------------------------------------------
-
-    async def _require_superadmin(self) -> None:
-        answer = await self._server.ask("GET", "/api/users/whoami")
-        if pick(answer.body, "super_admin") is not True:
-            raise PermissionDenied(
-                f"The token is not a superadmin's: {self._server.url} answered {answer.status}",
-                next_step="Give SUPERADMIN_SECRET of the server, or a superadmin's token.",
-            )
 
     async def _require_room(self) -> None:
         there = set(await self._workspaces()) - {ADMINS}
