@@ -113,6 +113,7 @@ def test_who_was_an_operator_or_shut_out_is_an_administrator_afterwards(tmp_path
     ("email", "workspace", "place", "error", "words"),
     [
         ("ana", "staging", "ana.token", InvalidInput, "'ana' is no address"),
+        ("ana%2f..@agency.test", "staging", "ana.token", InvalidInput, "is no address"),
         ("robot-ops@robots.invalid", "staging", "ana.token", InvalidInput, "a program and no person"),
         ("admin@windmill.dev", "staging", "ana.token", InvalidInput, "a program and no person"),
         (ANA, "prod", "ana.token", InvalidInput, "no workspace prod; there are: production, staging"),

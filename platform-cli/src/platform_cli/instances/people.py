@@ -28,7 +28,7 @@ _LOOK_FOR = timedelta(minutes=5)
 """How long the token holds with which a person's other tokens are listed; dismissing ends it before."""
 KNOWN_FOR_S = 120
 """For so long a server goes on taking a token that it has just taken, whatever became of it (measured)."""
-_EMAIL = re.compile(r"[a-z0-9._%+-]{1,64}@[a-z0-9-]+(\.[a-z0-9-]+)+", re.ASCII)
+_EMAIL = re.compile(r"[a-z0-9._+-]{1,64}@[a-z0-9-]+(\.[a-z0-9-]+)+", re.ASCII)
 _NOBODY = ("windmill.dev", "robots.invalid")
 """Windmill's own accounts, and the customers' robots."""
 
