@@ -35,7 +35,7 @@ ROWS_OF_TARGETS: Mapping[str, Row] = {
     "target check": Row(
         {"name": "prod"},
         "",
-        "name url workspace kind version tested username email rights warnings",
+        "name url workspace kind version tested username email rights token_ends_at warnings",
         spoilt=(({"name": "other"}, 3, "There is no target 'other'"),),
     ),
     "promote": Row(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,10 @@ from platform_cli.sync.access import Access, Rights, is_tested
 from tests.support.answering import answer, answering
 from tests.support.windmill_workspace import StandIn
 from tests.support.wmctl import Said, Terminal
-from tests.support.workspaces import furnished, robot_token
+from tests.support.workspaces import api, furnished, robot_token
+
+ANA = "ana@agency.test"
+NOW = datetime(2026, 11, 26, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,33 @@ def test_a_robot_is_told_that_it_can_deploy_nothing(tmp_path: Path) -> None:
     assert "! robotacme is an operator: it can read a plan and deploy nothing." in added.lines
 
 
+@pytest.mark.parametrize(("days", "warned"), [(13, True), (15, False)])
+def test_who_has_a_token_that_ends_is_told_when_and_in_time(tmp_path: Path, days: int, warned: bool) -> None:
+    """Two weeks before, with the way to another; a superadmin's secret has no end."""
+    ends_at = datetime.now(UTC) + timedelta(days=days)
+    with desk(tmp_path) as one, api(one.windmill) as calls:
+        calls.post("workspaces/add_user", {"email": ANA, "operator": False, "is_admin": True})
+        whose = {"impersonate_email": ANA, "label": "wmctl", "expiration": ends_at.isoformat()}
+        added = one.add(token=calls.post("/api/users/tokens/impersonate", whose))
+        checked = one.terminal.say("target", "check", "--json")
+
+    assert json.loads(checked.out)["token_ends_at"] == ends_at.isoformat()
+    assert (f"The token ends on {ends_at:%Y-%m-%d}" in added.err) is warned
+    assert bool(json.loads(checked.out)["warnings"]) is warned
+
+
+def test_a_token_that_may_not_ask_for_its_end_is_taken_all_the_same(tmp_path: Path) -> None:
+    """One of few scopes: the server answers 403 to the list."""
+    me = '{"username": "ana", "email": "ana@agency.test", "is_admin": true}'
+    answers = [*[answer(200, "true")] * 2, answer(200, me, "application/json")]
+    denied = answer(403, "Access denied. Required scope: users:read")
+    with desk(tmp_path) as one, answering(*answers, denied) as served:
+        place = ("--url", served.url, "--workspace", "staging", "--token-file", one.token_file())
+        said = one.terminal.say("target", "add", "staging", *place)
+
+    assert (said.code, "is kept" in said.err) == (0, True)
+
+
 def test_a_token_is_taken_from_stdin_and_never_from_the_command_line(tmp_path: Path) -> None:
     """What stands on a command line is in the shell's history and in `ps`."""
     with desk(tmp_path) as one:
@@ -161,14 +192,14 @@ def test_a_server_of_another_version_is_told_before_anything_is_deployed(version
     access = Access(version, is_tested(version), "ana", "ana@agency.test", Rights.ADMINISTRATOR)
 
     assert access.tested is tested
-    assert bool(access.warnings) is not tested
+    assert bool(access.warnings(NOW)) is not tested
 
 
 def test_who_is_neither_administrator_nor_deployer_is_told_what_they_cannot_do() -> None:
     """Schedules would run in their name: the server drops the robot's without a word."""
     access = Access("CE v1.743.0", True, "eva", "eva@agency.test", Rights.USER)
 
-    (warning,) = access.warnings
+    (warning,) = access.warnings(NOW)
     assert warning == (
         "eva is neither administrator nor member of wm_deployers: schedules and routes cannot be given to a "
         "customer's robot."

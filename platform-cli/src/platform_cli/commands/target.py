@@ -17,6 +17,7 @@ from platform_cli.sync.targets import Target, TargetKind, Targets, new_target
 from platform_cli.sync.tokens import Place
 from platform_core.errors import InvalidInput
 from platform_core.settings import MAX_SECRET_CHARS, Secret, check_secret, load_target_variables
+from platform_core.values import SystemClock
 
 app = noun("Targets: which Windmill is meant, one workspace of a server each, and with whose token.")
 
@@ -126,7 +127,7 @@ async def _ask(client: Client) -> Access:
 def _show(target: Target, access: Access) -> None:
     render.badge(target.badge)
     render.record(target.url, {name: value for name, value in _found(access).items() if name != "warnings"})
-    for warning in access.warnings:
+    for warning in access.warnings(SystemClock().now()):
         render.warning(warning)
 
 
@@ -146,7 +147,8 @@ def _found(access: Access) -> dict[str, object]:
         "username": access.username,
         "email": access.email,
         "rights": access.rights,
-        "warnings": list(access.warnings),
+        "token_ends_at": access.token_ends_at,
+        "warnings": list(access.warnings(SystemClock().now())),
     }
 
 

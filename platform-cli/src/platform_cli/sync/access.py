@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import cast
 
@@ -16,6 +17,8 @@ _TESTED_COMMIT = "bf6be967f"
 """A build from source names its commit instead of its version; this is 1.743.0."""
 
 _DEPLOYERS = "wm_deployers"
+SOON = timedelta(days=14)
+"""So long before a token ends its owner is told."""
 
 
 class Rights(StrEnum):
@@ -32,18 +35,23 @@ class Rights(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The server's version and health, and whose token it is."""
+    """The server's version, whose token it is, and when that ends: aware UTC, or None where none is told."""
 
     version: str
     tested: bool
     username: str
     email: str
     rights: Rights
+    token_ends_at: datetime | None = None
 
-    @property
-    def warnings(self) -> tuple[str, ...]:
+    def warnings(self, now: datetime) -> tuple[str, ...]:
         """What a person should know before deploying there."""
         found = []
+        if self.token_ends_at is not None and self.token_ends_at - now < SOON:
+            found.append(
+                f"The token ends on {self.token_ends_at:%Y-%m-%d}: whoever runs the server makes another "
+                "(`wmctl instance admit`), and `wmctl target add` keeps it."
+            )
         if not self.tested:
             found.append(
                 f"This server is {self.version}; wmctl is tested with {TESTED_VERSION}. "
@@ -80,7 +88,12 @@ async def read_access(client: Client) -> Access:
             next_step=await _others(client),
         ) from None
     return Access(
-        version, is_tested(version), str(me.get("username", "")), str(me.get("email", "")), _rights(me)
+        version,
+        is_tested(version),
+        str(me.get("username", "")),
+        str(me.get("email", "")),
+        _rights(me),
+        await client.token_ends_at(),
     )
 
 

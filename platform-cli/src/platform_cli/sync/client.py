@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeAlias, cast
 from urllib.parse import quote
 
 from platform_cli.sync.items import Json, Key, Kind
 from platform_cli.sync.wire import Wire
+from platform_core.errors import WindmillDenied
 
 Row: TypeAlias = "dict[str, Json]"
 """One JSON object of a list."""
@@ -81,6 +83,20 @@ class Client(Wire):
     async def whoami(self) -> Row:
         """The token's owner in this workspace: `username`, `is_admin`, `operator`, `groups`, folders."""
         return await self.read_object(self._w("users/whoami"), "read who the token belongs to")
+
+    async def token_ends_at(self) -> datetime | None:
+        """When the token ends; None for one without an end, and for one whose end the server does not tell.
+
+        It tells nothing of a superadmin's secret, nor to a token of few scopes.
+        """
+        query = {"exclude_ephemeral": "true"}
+        try:
+            listed = await self.rows("users/tokens/list", "list your tokens", query, paged=False)
+        except WindmillDenied:
+            return None
+        mine = (row for row in listed if self.is_begun_by(str(row.get("token_prefix"))))
+        ends = next((row.get("expiration") for row in mine), None)
+        return datetime.fromisoformat(ends) if isinstance(ends, str) else None
 
     async def workspaces(self) -> list[Row]:
         """The workspaces of the token's owner."""

@@ -206,6 +206,10 @@ class Wire:
         """The server as messages name it."""
         return httpx.URL(self.url).netloc.decode("ascii")
 
+    def is_begun_by(self, prefix: str) -> bool:
+        """Whether the token begins so: by its beginning Windmill names one."""
+        return bool(prefix) and self._token.reveal().startswith(prefix)
+
     # --- What the calls of a client are made of -----------------------------------------------------------
 
     async def read(

@@ -269,15 +269,42 @@ def create_account(instance: Instance, body: Body) -> HttpAnswer:
 def impersonate(instance: Instance, body: Body) -> HttpAnswer:
     """A token of somebody else."""
     token = instance.new_token()
-    instance.tokens[token] = {"email": body.get("impersonate_email"), "label": body.get("label")}
+    instance.tokens[token] = _held(instance, body.get("impersonate_email"), body)
     return said(token, 201)
 
 
 def new_token(instance: Instance, caller: Caller, body: Body) -> HttpAnswer:
     """A token of one's own."""
     token = instance.new_token()
-    instance.tokens[token] = {"email": caller.email, "label": body.get("label")}
+    instance.tokens[token] = _held(instance, caller.email, body)
     return said(token, 201)
+
+
+def _held(instance: Instance, email: str, body: Body) -> Row:
+    return {
+        "email": email,
+        "label": body.get("label"),
+        "expiration": body.get("expiration"),
+        "created_at": instance.now_text(),
+        "scopes": body.get("scopes"),
+    }
+
+
+def list_tokens(instance: Instance, caller: Caller) -> HttpAnswer:
+    """The caller's own, each by its beginning; the superadmin's secret is a setting and no token."""
+    return as_json(
+        [
+            {
+                **{name: held.get(name) for name in ("label", "expiration", "created_at", "scopes")},
+                "token_prefix": token[:10],
+                "last_used_at": held.get("created_at"),
+                "workspace_id": None,
+                "read_only": False,
+            }
+            for token, held in instance.tokens.items()
+            if held["email"] == caller.email and held["label"] != "superadmin"
+        ]
+    )
 
 
 def drop_token(instance: Instance, prefix: str) -> HttpAnswer:

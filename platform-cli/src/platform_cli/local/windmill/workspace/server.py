@@ -135,6 +135,7 @@ _FOR_ALL: dict[str, _Verb] = {
     "GET workers/custom_tags": lambda _, __, ___: as_json(list(TAGS)),
     "GET workers/exists_workers_with_tags": lambda _, __, asked: as_json(_taken(asked)),
     "POST schedules/preview": lambda instance, _, asked: preview(Body.read(asked), instance.now()),
+    "GET users/tokens/list": lambda instance, caller, _: members.list_tokens(instance, caller),
     "POST users/tokens/create": lambda instance, caller, asked: members.new_token(
         instance, caller, Body.read(asked)
     ),
