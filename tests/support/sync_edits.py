@@ -273,6 +273,25 @@ def steps_of(value: Value) -> list[Value]:
     return [*inside(value["value"]["modules"])]
 
 
+def forked_by_both(base: Tree, git: Tree, live: Tree) -> set[Key]:
+    """Flows of which both sides changed one and the same fork: its branches, or what stands in them."""
+    return {
+        key
+        for key, one in base.items()
+        if key.kind is Kind.FLOW and key in git and key in live
+        if any(
+            fork != other[identity] and fork != another[identity]
+            for other, another in [(_forks(git[key]), _forks(live[key]))]
+            for identity, fork in _forks(one).items()
+            if identity in other and identity in another
+        )
+    }
+
+
+def _forks(one: Item) -> dict[str, Value]:
+    return {each["id"]: each for each in steps_of(dict(one.value)) if "branches" in each["value"]}
+
+
 # --- What a deploy and a pull do, without any server ------------------------------------------------------
 
 

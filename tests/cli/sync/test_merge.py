@@ -68,6 +68,18 @@ CLEAN: list[tuple[str, Edit, Edit, list[str]]] = [
         ["d", "a", "b", "n", "c"],
     ),
     (
+        "exchanged, and one put in before them",
+        lambda v: steps(v).insert(0, steps(v).pop(1)),
+        lambda v: steps(v).insert(0, step("n")),
+        ["n", "b", "a", "c", "d"],
+    ),
+    (
+        "exchanged, and one moved between them out of the loop",
+        lambda v: steps(v).insert(0, steps(v).pop(1)),
+        lambda v: steps(v).insert(1, steps(v)[3]["value"]["modules"].pop(0)),
+        ["b", "a", "d1", "c", "d"],
+    ),
+    (
         "moved into a loop while it was edited",
         lambda v: steps(v)[3]["value"]["modules"].append(steps(v).pop(0)),
         lambda v: steps(v)[0]["value"].update(path="f/acme/other"),
@@ -86,13 +98,15 @@ CLEAN: list[tuple[str, Edit, Edit, list[str]]] = [
     ("ours", "theirs", "order"), [one[1:] for one in CLEAN], ids=[one[0] for one in CLEAN]
 )
 def test_edits_of_different_steps_go_together(ours: Edit, theirs: Edit, order: list[str]) -> None:
-    """In either order of the sides."""
+    """In either order of the sides; and once one side has it, after a pull, it comes to the same again."""
     one, other = edited(FLOW, ours), edited(FLOW, theirs)
 
     merged, mirrored = merge_items(FLOW, one, other).item, merge_items(FLOW, other, one).item
 
     assert ids(merged) == ids(mirrored) == order
     assert merged == mirrored
+    assert merged is not None
+    assert [merge_items(FLOW, merged, side).item for side in (one, other)] == [merged, merged]
 
 
 def test_a_step_that_moved_takes_along_what_the_other_side_edited_in_it() -> None:

@@ -154,12 +154,8 @@ def merge_order(
     both put something in at one spot nobody said which comes first: a contradiction, or, if `loose`, by name.
     """
     common = set(ours) & set(theirs)
-    by_ours, by_theirs, before = ([n for n in names if n in common] for names in (ours, theirs, base))
-    if by_ours in (by_theirs, before):
-        frame = by_theirs
-    elif by_theirs == before:
-        frame = by_ours
-    else:
+    frame = _frame(base, *([name for name in names if name in common] for names in (ours, theirs)))
+    if frame is None:
         return None
     from_ours, from_theirs = _put_in(ours, common), _put_in(theirs, common)
     merged: list[str] = []
@@ -170,6 +166,21 @@ def merge_order(
         merged += [spot] if spot else []
         merged += one if not other else other if not one else sorted([*one, *other])
     return merged
+
+
+def _frame(base: Sequence[str], ours: list[str], theirs: list[str]) -> list[str] | None:
+    """The order of the names that both sides have: of the side that moved some; None when both did.
+
+    What both put in has to stand after the same name on both: so it does after a pull, which brought it.
+    """
+    if ours == theirs:
+        return ours
+    known = set(base)
+    before = [name for name in base if name in set(ours)]
+    moved = [[name for name in names if name in known] != before for names in (ours, theirs)]
+    if all(moved) or _put_in(ours, known) != _put_in(theirs, known):
+        return None
+    return ours if moved[0] else theirs
 
 
 def _put_in(names: Sequence[str], common: set[str]) -> dict[str, list[str]]:
