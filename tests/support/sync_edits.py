@@ -279,13 +279,13 @@ def forked_by_both(base: Tree, git: Tree, live: Tree) -> set[Key]:
         key
         for key, one in base.items()
         if key.kind is Kind.FLOW and key in git and key in live
-        if any(
-            fork != other[identity] and fork != another[identity]
-            for other, another in [(_forks(git[key]), _forks(live[key]))]
-            for identity, fork in _forks(one).items()
-            if identity in other and identity in another
-        )
+        if _changed_forks(one, git[key]) & _changed_forks(one, live[key])
     }
+
+
+def _changed_forks(before: Item, after: Item) -> set[str]:
+    now = _forks(after)
+    return {identity for identity, fork in _forks(before).items() if now.get(identity, fork) != fork}
 
 
 def _forks(one: Item) -> dict[str, Value]:

@@ -10,7 +10,7 @@ import pytest
 
 from platform_cli.hosts.door_token import end_other_tokens, make_token
 from platform_cli.instances.server import Server
-from platform_core.errors import PermissionDenied
+from platform_core.errors import PermissionDenied, Refused
 from platform_core.settings import Secret
 
 MADE = "not-a-real-token-of-the-door"
@@ -69,4 +69,16 @@ def test_a_token_that_may_make_none_is_said() -> None:
             await make_token(server, "prod")
 
     with pytest.raises(PermissionDenied, match="makes no token: 403"):
+        asyncio.run(run())
+
+
+def test_tokens_that_are_not_listed_did_not_end() -> None:
+    """A refused list is no empty one: the token before may go on opening what it opened."""
+    denied = httpx.MockTransport(lambda _: httpx.Response(403, text="scoped"))
+
+    async def run() -> None:
+        async with Server("https://windmill.invalid", Secret("t"), "prod", transport=denied) as server:
+            await end_other_tokens(server, "prod", Secret(MADE))
+
+    with pytest.raises(Refused, match=r"tokens/list.*: 403 scoped"):
         asyncio.run(run())

@@ -11,10 +11,10 @@ from typing import TypeVar
 
 import pytest
 
-from platform_cli.instances.labels import PERSON, door_label
 from platform_cli.instances.people import Admitted, Dismissed, admit, dismiss
 from platform_cli.instances.server import Server
 from platform_cli.instances.setup import ADMINS, Done
+from platform_cli.instances.tokens import PERSON, door_label
 from platform_core.errors import (
     InvalidInput,
     NotFound,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Coroutine, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -20,7 +20,6 @@ from platform_cli.instances.server import Server
 from platform_cli.instances.setup import ADMINS, Done, Step, Wanted, set_up
 from platform_cli.options import AsJson, noun
 from platform_cli.sync.items import TAGS
-from platform_core.settings import Secret
 from platform_core.values import SystemClock
 
 app = noun("A Windmill instance: check it before an upgrade, make a bare one ready, let people in.")
@@ -66,7 +65,7 @@ async def _check(access: Access) -> Report:
         def told(outcome: Outcome, done: int, total: int) -> None:
             line.at(done, total, outcome.probe.name)
 
-        async with Server(access.url, access.token, access.workspace) as server:
+        async with access.server() as server:
             return await probes.run(server, told=told)
 
 
@@ -151,7 +150,7 @@ async def _init(access: Access, wanted: Wanted, *, check: bool, quiet: bool) -> 
         if not quiet:
             render.setting(step.done.value, step.name, step.before, step.wanted)
 
-    async with Server(access.url, access.token, access.workspace) as server:
+    async with access.server() as server:
         return await set_up(server, wanted, check=check, told=told)
 
 
@@ -180,7 +179,12 @@ def admit(
     access = find_access(target, url, token_from, ADMINS)
     password = read_secret(password_from, "The password") if password_from else None
     ends_at = SystemClock().now() + timedelta(days=days)
-    found = _run(_admit(access, email, workspace or (), ends_at, password, token_to))
+
+    def work(server: Server) -> Awaitable[people.Admitted]:
+        place = workspace or ()
+        return people.admit(server, email, token_to, workspaces=place, ends_at=ends_at, password=password)
+
+    found = _run(_with(access, work))
     if as_json:
         render.document(found)
         return
@@ -209,7 +213,8 @@ def dismiss(
     Example: wmctl instance dismiss ana@acme.cl --target root
     """
     access = find_access(target, url, token_from, ADMINS)
-    found = _run(_dismiss(access, email, doors_too=doors_too))
+    clock = SystemClock()
+    found = _run(_with(access, lambda server: people.dismiss(server, email, clock, doors_too=doors_too)))
     if as_json:
         render.document(found)
         return
@@ -234,20 +239,6 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(cancellable())
 
 
-async def _admit(
-    access: Access,
-    email: str,
-    workspaces: Sequence[str],
-    ends_at: datetime,
-    password: Secret | None,
-    file: Path,
-) -> people.Admitted:
-    async with Server(access.url, access.token, access.workspace) as server:
-        return await people.admit(
-            server, email, file, workspaces=workspaces, ends_at=ends_at, password=password
-        )
-
-
-async def _dismiss(access: Access, email: str, *, doors_too: bool) -> people.Dismissed:
-    async with Server(access.url, access.token, access.workspace) as server:
-        return await people.dismiss(server, email, SystemClock(), doors_too=doors_too)
+async def _with(access: Access, work: Callable[[Server], Awaitable[T]]) -> T:
+    async with access.server() as server:
+        return await work(server)

@@ -27,7 +27,6 @@ from platform_cli.hosts.connection import Connection, piped
 from platform_cli.hosts.known import Host
 from platform_cli.hosts.speaking import connected, follow, known_hosts, require_done, tell, who
 from platform_cli.instances.access import find_access
-from platform_cli.instances.server import Server
 from platform_cli.options import Account, AdminKey, AsJson, Customer, noun
 from platform_cli.site import Site, open_site, operator
 from platform_cli.sync.items import Scope
@@ -339,7 +338,7 @@ async def _door_token(host: Host, target: str | None, from_: str) -> None:
     if status.code:
         tell(status)
     door_token.require_workspace(host.name, status, access.workspace, access.name)
-    async with Server(access.url, access.token, access.workspace) as server:
+    async with access.server() as server:
         token = await door_token.make_token(server, host.name)
         _rotate_token(connection, token)
         ended = await door_token.end_other_tokens(server, host.name, token)

@@ -110,7 +110,7 @@ def check(
     chosen = _targets().choose(name)
     access = asyncio.run(_ask(chosen.client()))
     if as_json:
-        render.document({**_facts(chosen.target), **_found(access)})
+        render.document({**_facts(chosen.target), **_found(access), "warnings": _warnings(access)})
         return
     _show(chosen.target, access)
 
@@ -126,8 +126,8 @@ async def _ask(client: Client) -> Access:
 
 def _show(target: Target, access: Access) -> None:
     render.badge(target.badge)
-    render.record(target.url, {name: value for name, value in _found(access).items() if name != "warnings"})
-    for warning in access.warnings(SystemClock().now()):
+    render.record(target.url, _found(access))
+    for warning in _warnings(access):
         render.warning(warning)
 
 
@@ -148,8 +148,11 @@ def _found(access: Access) -> dict[str, object]:
         "email": access.email,
         "rights": access.rights,
         "token_ends_at": access.token_ends_at,
-        "warnings": list(access.warnings(SystemClock().now())),
     }
+
+
+def _warnings(access: Access) -> list[str]:
+    return list(access.warnings(SystemClock().now()))
 
 
 def _token(target: Target, source: str) -> Secret:

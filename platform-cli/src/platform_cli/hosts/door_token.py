@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 
 from platform_cli.hosts.connection import Said
-from platform_cli.instances.labels import door_label
-from platform_cli.instances.server import Server, pick, rows
+from platform_cli.instances import tokens
+from platform_cli.instances.server import Server, rows
 from platform_core.errors import HostUnreachable, PermissionDenied, StateConflict
 from platform_core.settings import Secret
 
@@ -50,33 +49,18 @@ async def make_token(server: Server, host: str) -> Secret:
             f"The workspace {server.workspace} has no runner that the door could wake",
             next_step="Make a customer first: `wmctl customer new`.",
         )
-    wanted = {"label": door_label(host), "scopes": [f"jobs:run:scripts:{path}" for path in scripts]}
-    answer = await server.ask("POST", "/api/users/tokens/create", wanted)
-    if not answer.ok or not answer.text.strip():
-        raise PermissionDenied(
-            f"{server.url} makes no token: {answer.status} {answer.text[:120]}",
-            next_step="Use a target whose token is an administrator's and has no scopes.",
-        )
-    return Secret(answer.text.strip())
+    wanted = {"label": tokens.door_label(host), "scopes": [f"jobs:run:scripts:{path}" for path in scripts]}
+    return await tokens.make_token(
+        server,
+        "create",
+        wanted,
+        next_step="Use a target whose token is an administrator's and has no scopes.",
+    )
 
 
 async def end_other_tokens(server: Server, host: str, kept: Secret) -> int:
-    """Take away every other token of that host's door; how many. Raises: PermissionDenied."""
-    ended = 0
-    for prefix in await _prefixes(server, host):
-        if kept.reveal().startswith(prefix):
-            continue
-        answer = await server.ask("DELETE", f"/api/users/tokens/delete/{prefix}")
-        if not answer.ok:
-            raise PermissionDenied(
-                f"{server.url} keeps the old token {prefix}…: {answer.status}",
-                next_step="Delete it in the account's settings.",
-            )
-        ended += 1
-    return ended
+    """Take away every other token of that host's door; how many.
 
-
-async def _prefixes(server: Server, host: str) -> Sequence[str]:
-    answer = await server.ask("GET", "/api/users/tokens/list?exclude_ephemeral=true")
-    named = [one for one in rows(answer.body) if pick(one, "label") == door_label(host)]
-    return [prefix for one in named if isinstance(prefix := one.get("token_prefix"), str) and prefix]
+    Raises: Refused when Windmill does not list them; PermissionDenied when it keeps one.
+    """
+    return await tokens.end_others(server, tokens.door_label(host), kept)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import typer
 
 from platform_cli.given import read_given
+from platform_cli.instances.server import Server
 from platform_cli.sync.targets import Targets
 from platform_core.errors import InvalidInput
 from platform_core.settings import Secret, load_target_variables
@@ -22,6 +23,10 @@ class Access:
     url: str
     token: Secret = field(repr=False)
     workspace: str
+
+    def server(self) -> Server:
+        """A connection to it; nothing is sent before it is entered."""
+        return Server(self.url, self.token, self.workspace)
 
 
 def find_access(target: str, url: str, token_from: str, workspace: str) -> Access:

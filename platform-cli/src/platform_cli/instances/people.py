@@ -13,17 +13,31 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from platform_cli.instances.labels import LOOK, PERSON, find_door
-from platform_cli.instances.server import Answer, Json, Server, pick, require_superadmin, rows
+from platform_cli.instances.server import (
+    Json,
+    Server,
+    list_workspaces,
+    pick,
+    require_done,
+    require_superadmin,
+    rows,
+)
 from platform_cli.instances.setup import ADMINS, Done
+from platform_cli.instances.tokens import (
+    LOOK,
+    PERSON,
+    end_itself,
+    end_others,
+    find_door,
+    list_tokens,
+    make_token,
+)
 from platform_cli.replacing import OWN, replace_file
 from platform_core.errors import InvalidInput, NotFound, PlatformError, Refused, StateConflict, UnreadableFile
 from platform_core.settings import Secret
 from platform_core.values import Clock
 
 MAX_DAYS = 365
-_PREFIX = 10
-"""By so many letters Windmill names a token."""
 _LOOK_FOR = timedelta(minutes=5)
 """How long the token holds with which a person's other tokens are listed; dismissing ends it before."""
 KNOWN_FOR_S = 120
@@ -56,7 +70,7 @@ class Dismissed:
     doors: tuple[str, ...]
 
 
-def check_email(email: str) -> str:
+def _check_email(email: str) -> str:
     """A person's address, in small letters. Raises: InvalidInput when it is none, or a program's."""
     found = email.strip().lower()
     if not _EMAIL.fullmatch(found):
@@ -66,7 +80,7 @@ def check_email(email: str) -> str:
     return found
 
 
-def require_place(file: Path) -> None:
+def _require_place(file: Path) -> None:
     """Refuse a file that cannot be written, before there is a secret for it. Raises: UnreadableFile."""
     if file.is_dir() or not file.absolute().parent.is_dir():
         why = "it is a folder" if file.is_dir() else "there is no such folder"
@@ -96,8 +110,8 @@ async def admit(
     or that has another password (Refused). Raises then: Refused when Windmill refuses a step; StateConflict
     when one did not take; UnreadableFile when the disk refuses, and the new token ended.
     """
-    email = check_email(email)
-    require_place(token_file)
+    email = _check_email(email)
+    _require_place(token_file)
     await require_superadmin(server)
     chosen = await _choose(server, workspaces)
     account = None if password is None else await _account(server, email, password)
@@ -105,14 +119,12 @@ async def admit(
     token = await _token(server, email, PERSON, ends_at)
     try:
         await _require_administrator(server, email, chosen, token)
-        replace_file(token_file, token.reveal() + "\n", OWN)
+        _keep(token_file, token)
     except PlatformError:
-        await _end_token(server, token, token.reveal()[:_PREFIX])
+        await end_itself(server, token)
         raise
-    except OSError as error:
-        await _end_token(server, token, token.reveal()[:_PREFIX])
-        raise UnreadableFile(f"{token_file} cannot be written: {error.strerror}") from error
-    return Admitted(email, joined, account, token_file, ends_at, await _end_earlier(server, token))
+    replaced = await end_others(server, PERSON, token, of=token)
+    return Admitted(email, joined, account, token_file, ends_at, replaced)
 
 
 async def _require_administrator(server: Server, email: str, chosen: Sequence[str], token: Secret) -> None:
@@ -139,8 +151,7 @@ async def _choose(server: Server, wanted: Sequence[str]) -> list[str]:
 
 
 async def _workspaces(server: Server) -> list[str]:
-    listed = await _listed(server, "/api/workspaces/list_as_superadmin")
-    return sorted(str(row.get("id")) for row in listed if not row.get("deleted") and row.get("id") != ADMINS)
+    return [name for name in await list_workspaces(server) if name != ADMINS]
 
 
 async def _account(server: Server, email: str, password: Secret) -> Done:
@@ -174,13 +185,14 @@ async def _join(server: Server, workspace: str, email: str) -> Done:
     found = await _member(server, workspace, email)
     if found is None:
         body: dict[str, Json] = {"email": email, "is_admin": True, "operator": False}
-        _require(await server.ask("POST", f"/api/w/{workspace}/workspaces/add_user", body), f"in {workspace}")
+        path = f"/api/w/{workspace}/workspaces/add_user"
+        require_done(await server.ask("POST", path, body), f"it in {workspace}")
         return Done.CHANGED
     wanted = {"is_admin": True, "operator": False, "disabled": False}
     if all(found.get(name) is value for name, value in wanted.items()):
         return Done.OK
     path = f"/api/w/{workspace}/users/update/{found.get('username')}"
-    _require(await server.ask("POST", path, wanted), f"in {workspace}")
+    require_done(await server.ask("POST", path, wanted), f"it in {workspace}")
     return Done.CHANGED
 
 
@@ -189,44 +201,20 @@ async def _member(server: Server, workspace: str, email: str) -> Mapping[str, Js
     return next((row for row in listed if row.get("email") == email), None)
 
 
+async def _listed(server: Server, path: str) -> list[Mapping[str, Json]]:
+    return rows(require_done(await server.ask("GET", path), f"it at {path}").body)
+
+
 async def _token(server: Server, email: str, label: str, ends_at: datetime) -> Secret:
-    asked: Json = {"impersonate_email": email, "label": label, "expiration": ends_at.isoformat()}
-    answer = await server.ask("POST", "/api/users/tokens/impersonate", asked)
-    if not answer.ok or not answer.text.strip():
-        raise Refused(
-            f"{server.url} makes no token for {email}: {answer.status} {answer.text[:120]}",
-            next_step="Say it again; what was done stays.",
-        )
-    return Secret(answer.text.strip())
+    wanted: Json = {"impersonate_email": email, "label": label, "expiration": ends_at.isoformat()}
+    return await make_token(server, "impersonate", wanted, next_step="Say it again; what was done stays.")
 
 
-async def _end_earlier(server: Server, kept: Secret) -> int:
-    ended = 0
-    for row in await _tokens(server, kept):
-        prefix = str(row.get("token_prefix"))
-        if row.get("label") == PERSON and not kept.reveal().startswith(prefix):
-            await _end_token(server, kept, prefix)
-            ended += 1
-    return ended
-
-
-async def _tokens(server: Server, theirs: Secret) -> list[Mapping[str, Json]]:
-    return await _listed(server, "/api/users/tokens/list?exclude_ephemeral=true", theirs)
-
-
-async def _listed(server: Server, path: str, token: Secret | None = None) -> list[Mapping[str, Json]]:
-    answer = await server.ask("GET", path, token=token)
-    _require(answer, f"at {path}")
-    return rows(answer.body)
-
-
-async def _end_token(server: Server, theirs: Secret, prefix: str) -> None:
-    answer = await server.ask("DELETE", f"/api/users/tokens/delete/{prefix}", token=theirs)
-    if not answer.ok:
-        raise Refused(
-            f"{server.url} keeps the token {prefix}…: {answer.status}",
-            next_step="Delete it in the account's settings.",
-        )
+def _keep(file: Path, token: Secret) -> None:
+    try:
+        replace_file(file, token.reveal() + "\n", OWN)
+    except OSError as error:
+        raise UnreadableFile(f"{file} cannot be written: {error.strerror}") from error
 
 
 # --- Let out ----------------------------------------------------------------------------------------------
@@ -241,26 +229,26 @@ async def dismiss(server: Server, email: str, clock: Clock, *, doors_too: bool =
     that they made, unless `doors_too`, or when they are there again at the end; Refused when Windmill refuses
     a step. A repeat goes on where it broke off.
     """
-    email = check_email(email)
+    email = _check_email(email)
     if await require_superadmin(server) == email:
         raise InvalidInput(f"The token is {email}'s own", next_step="Give another superadmin's token.")
     there = await _workspaces(server)
     members = {name: row for name in there if (row := await _member(server, name, email))}
     theirs = await _token(server, email, LOOK, clock.now() + _LOOK_FOR)
     try:
-        held = [row for row in await _tokens(server, theirs) if row.get("label") != LOOK]
+        held = [row for row in await list_tokens(server, of=theirs) if row.get("label") != LOOK]
         if not members and not held and not await _has_account(server, email):
             raise NotFound(f"{server.url} knows no {email}", next_step=await _others(server, there))
         doors = _doors(held)
         if doors and not doors_too:
             raise _door_needs_another(email, doors)
     except PlatformError:
-        await _end_token(server, theirs, theirs.reveal()[:_PREFIX])
+        await end_itself(server, theirs)
         raise
     for name, row in members.items():
         gone = await server.ask("DELETE", f"/api/w/{name}/users/delete/{row.get('username')}")
-        _require(gone, f"in {name}")
-    _require(await server.ask("DELETE", f"/api/users/delete/{email}"), "for the instance")
+        require_done(gone, f"it in {name}")
+    require_done(await server.ask("DELETE", f"/api/users/delete/{email}"), "it for the instance")
     if left := [name for name in there if await _member(server, name, email)]:
         raise StateConflict(
             f"{email} was taken out of {' and '.join(left)} and is there again",
@@ -286,11 +274,3 @@ async def _others(server: Server, there: Sequence[str]) -> str:
     people = {str(row.get("email")) for listed in members for row in listed}
     named = sorted(one for one in people if not one.endswith(_NOBODY))
     return f"There are: {', '.join(named)}." if named else "Nobody is let in there."
-
-
-def _require(answer: Answer, where: str) -> None:
-    if not answer.ok:
-        raise Refused(
-            f"Windmill refused it {where}: {answer.status} {answer.text[:160]}",
-            next_step="Nothing after this step was done; say it again when that is settled.",
-        )

@@ -15,7 +15,7 @@ from typing import Self, TypeAlias
 
 import httpx
 
-from platform_core.errors import PermissionDenied, Unavailable
+from platform_core.errors import PermissionDenied, Refused, Unavailable
 from platform_core.settings import Secret
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
@@ -203,3 +203,20 @@ async def require_superadmin(server: Server) -> str:
             next_step="Give SUPERADMIN_SECRET of the server, or a superadmin's token.",
         )
     return str(pick(answer.body, "email"))
+
+
+def require_done(answer: Answer, what: str) -> Answer:
+    """The answer, when the server did what was asked. Raises: Refused with what the server said."""
+    if not answer.ok:
+        raise Refused(
+            f"Windmill refused {what}: {answer.status} {answer.text[:160]}",
+            next_step="Nothing after this step was done; run it again when that is settled.",
+        )
+    return answer
+
+
+async def list_workspaces(server: Server) -> list[str]:
+    """Every workspace that is not deleted, by name; for a superadmin. Raises: Refused; Unavailable."""
+    path = "/api/workspaces/list_as_superadmin"
+    listed = rows(require_done(await server.ask("GET", path), f"it at {path}").body)
+    return sorted(str(row.get("id")) for row in listed if row.get("deleted") is not True)

@@ -18,7 +18,16 @@ from secrets import token_hex
 from httpx import codes
 
 from platform_cli.instances.looks.isolation import SEED
-from platform_cli.instances.server import Answer, Json, Server, pick, require_superadmin, rows
+from platform_cli.instances.server import (
+    Answer,
+    Json,
+    Server,
+    list_workspaces,
+    pick,
+    require_done,
+    require_superadmin,
+    rows,
+)
 from platform_cli.sync.items import TAGS, Scope
 from platform_core.backups import CANARY_PATH
 from platform_core.errors import Refused, StateConflict, Unavailable
@@ -146,7 +155,7 @@ class _SetUp:
     # --- The instance -------------------------------------------------------------------------------------
 
     async def _require_room(self) -> None:
-        there = set(await self._workspaces()) - {ADMINS}
+        there = set(await list_workspaces(self._server)) - {ADMINS}
         all_of_them = there | set(self._wanted.workspaces)
         if len(all_of_them) > max(FREE_WORKSPACES, len(there)):
             raise Refused(
@@ -154,10 +163,6 @@ class _SetUp:
                 f"{FREE_WORKSPACES} workspaces, and there are {', '.join(sorted(there))}",
                 next_step="Name those with --workspace, or archive one in the instance's settings.",
             )
-
-    async def _workspaces(self) -> list[str]:
-        listed = rows((await self._server.ask("GET", "/api/workspaces/list_as_superadmin")).body)
-        return [str(row.get("id")) for row in listed if row.get("deleted") is not True]
 
     async def _setting(self, name: str, value: Json) -> None:
         path = f"/api/settings/global/{name}"
@@ -245,7 +250,7 @@ class _SetUp:
 
     async def _workspace(self, workspace: str) -> None:
         async def look() -> Json:
-            return THERE if workspace in await self._workspaces() else None
+            return THERE if workspace in await list_workspaces(self._server) else None
 
         async def change() -> None:
             await self._post("/api/workspaces/create", {"id": workspace, "name": workspace})
@@ -349,10 +354,4 @@ class _SetUp:
             self._told(step)
 
     async def _post(self, path: str, body: Json) -> Answer:
-        answer = await self._server.ask("POST", path, body)
-        if not answer.ok:
-            raise Refused(
-                f"Windmill refused {path}: {answer.status} {answer.text[:160]}",
-                next_step="Nothing after this step was done; run it again when that is settled.",
-            )
-        return answer
+        return require_done(await self._server.ask("POST", path, body), path)

@@ -175,8 +175,8 @@ def _frame(base: Sequence[str], ours: list[str], theirs: list[str]) -> list[str]
     """
     if ours == theirs:
         return ours
-    known = set(base)
-    before = [name for name in base if name in set(ours)]
+    known, here = set(base), set(ours)
+    before = [name for name in base if name in here]
     moved = [[name for name in names if name in known] != before for names in (ours, theirs)]
     if all(moved) or _put_in(ours, known) != _put_in(theirs, known):
         return None

@@ -6,7 +6,6 @@ The file holds keys and tokens of the stand-in beside its items; it is readable 
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import Any
 from platform_cli.local.windmill.workspace.instance import TABLES, Instance, Pending, Workspace
 from platform_cli.local.windmill.workspace.rows import Raw, Row
 from platform_cli.local.windmill.workspace.standin import StandIn, new, served
+from platform_cli.replacing import OWN, replace_file
 from platform_core.errors import UnreadableFile
 
 FORMAT = 1
@@ -97,11 +97,7 @@ def save(instance: Instance, path: Path) -> None:
 def write_private(path: Path, text: str) -> None:
     """Write a file that its owner alone may read, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.new")
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    beside.replace(path)
+    replace_file(path, text, OWN)
 
 
 @contextmanager
